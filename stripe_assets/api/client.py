@@ -1,0 +1,139 @@
+"""Asks Stripe one thing and returns its answer: headers, slots, retries.
+
+httpx is the interface, aiohttp carries the bytes: with 50 connections httpx's own transport reads 250 pages a second on
+one core, this one 1,190 (measured 2026-11, pages of 397 kB). What to ask for belongs in `sync`.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import httpx
+from httpx_aiohttp import HttpxAiohttpClient
+
+from stripe_assets.api.answers import Answer, refusal
+from stripe_assets.errors import RequestError, Throttled, Transient
+from stripe_assets.limits.limiter import Limiter
+from stripe_assets.limits.priority import Priority
+
+ATTEMPTS = 8
+"""Times that a request is sent before it is given up; with the pauses below that spans about a minute."""
+THROTTLED_ATTEMPTS = 40
+"""The same for 429s of a limiter, which say that all is well and only somebody else is faster."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
+"""Seconds before the second attempt, doubled for each further one up to the longest; jitter takes up to half away."""
+TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+
+Params = Mapping[str, str | int | Sequence[str]]
+Scalar = str | int | float | bool | None  # what httpx takes as a parameter
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One thing to ask for. `endpoint` is what a rate limit counts it by; `priority` says what follows from it."""
+
+    path: str
+    endpoint: str
+    priority: Priority
+    params: Params = field(default_factory=dict)
+
+
+class StripeClient:
+    """Reads from one Stripe account (`account`: a connected one), under a limiter's rates.
+
+    Use it as an asynchronous context manager. The key is kept in the connection's headers only.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str,
+        api_version: str,
+        limiter: Limiter,
+        account: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Prepare the connection pool; nothing is sent yet. `transport` replaces the network in tests."""
+        headers = {"authorization": f"Bearer {api_key}", "stripe-version": api_version, "accept-encoding": "gzip, deflate"}
+        if account is not None:
+            headers["stripe-account"] = account
+        most = limiter.limits.in_flight
+        self.limiter = limiter
+        self.requests: Counter[str] = Counter()
+        self._random = random.Random(seed)
+        self._http = HttpxAiohttpClient(
+            base_url=base_url,
+            headers=headers,
+            timeout=TIMEOUT,
+            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._http.aclose()
+
+    async def get(self, request: Request, read: Callable[[Answer], T]) -> T:
+        """Ask until there is an answer that `read` can make sense of, and give what it made of it.
+
+        Raises `RequestError`: `Transient` or `Throttled` only after the last of a bounded number of attempts.
+        """
+        attempts = Counter[type[RequestError]]()
+        while True:
+            try:
+                return read(await self._send(request))
+            except (Transient, Throttled) as error:
+                attempts[type(error)] += 1
+                limiter_spoke = isinstance(error, Throttled) and error.reason is not None
+                most = THROTTLED_ATTEMPTS if limiter_spoke else ATTEMPTS
+                if attempts[type(error)] >= most:
+                    error.args = (f"{error.args[0]} (given up after {attempts.total()} attempts)",)
+                    raise
+                await asyncio.sleep(self._pause(error, attempts[type(error)]))
+
+    async def _send(self, request: Request) -> Answer:
+        async with self.limiter.slot(request.endpoint, priority=request.priority):
+            self.requests[request.endpoint] += 1
+            try:
+                response = await self._http.get(request.path, params=_flat(request.params))
+            except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+                reason = str(error) or type(error).__name__
+                message = f"GET {request.path}: no whole answer from {self._http.base_url.host}: {reason}"
+                raise Transient(message, path=request.path) from error
+            if response.status_code == 200:
+                return Answer(request.path, response.content, response.headers.get("request-id"))
+            no = refusal(request.path, response.status_code, response.headers, response.content)
+            if isinstance(no, Throttled):
+                self.limiter.slow_down(request.endpoint, no.reason, pause=no.retry_after or 0.0)
+            raise no
+
+    def _pause(self, error: RequestError, attempt: int) -> float:
+        """Give the seconds to wait before the next attempt.
+
+        A limiter's 429 waits for the next slot of a bucket that has just been slowed down: no further pause is needed.
+        """
+        if isinstance(error, Throttled) and error.reason is not None:
+            return (error.retry_after or 0.0) + self._random.uniform(0.0, 0.2)
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1))
+        return max(error.retry_after or 0.0 if isinstance(error, Throttled) else 0.0, self._random.uniform(longest / 2, longest))
+
+
+def _flat(params: Params) -> list[tuple[str, Scalar]]:
+    """Write parameters as Stripe reads them: a list becomes `name[]` repeated."""
+    flat: list[tuple[str, Scalar]] = []
+    for name, value in params.items():
+        if isinstance(value, str | int):
+            flat.append((name, str(value)))
+        else:
+            flat += [(f"{name}[]", entry) for entry in value]
+    return flat

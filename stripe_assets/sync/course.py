@@ -1,0 +1,62 @@
+"""Decides for each type whether it is read whole, gone on with, or only caught up.
+
+Decisions over what the books say; the reading itself belongs in `engine`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from stripe_assets.catalog.types import Fresh, ObjectType
+from stripe_assets.warehouse.ledger import BACKFILL, Checkpoint, Ledger, StoredSlice
+
+EVENTS_KEPT = timedelta(days=29)
+"""Stripe keeps events for 30 days; a day less, so that none ages out while they are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """`backfill`: the types whose lists are read in this run. `slices`: where an earlier run has got to with them."""
+
+    backfill: frozenset[str]
+    slices: Mapping[str, Sequence[StoredSlice]] = field(default_factory=dict)
+    since: int | None = None
+
+
+def choose(ledger: Ledger, kinds: Sequence[ObjectType], *, events_from: int | None, full_refresh: bool, since: int | None) -> Course:
+    """Decide the course of a run and note what is begun by it."""
+    checkpoints = ledger.checkpoints()
+    begun = to_begin(kinds, checkpoints, now=datetime.now(UTC), full_refresh=full_refresh, since=since)
+    for kind in kinds:
+        ledger.forget_dead_letters(kind)
+    ledger.begin_backfill([kind for kind in kinds if kind.name in begun], events_from=events_from, since=since)
+    resumed = {name for name, checkpoint in checkpoints.items() if checkpoint.state == BACKFILL} & {kind.name for kind in kinds} - begun
+    slices = {kind.name: stored for kind in kinds if kind.name in resumed and (stored := ledger.slices(kind))}
+    return Course(frozenset(begun | resumed), slices, since)
+
+
+def to_begin(
+    kinds: Sequence[ObjectType], checkpoints: Mapping[str, Checkpoint], *, now: datetime, full_refresh: bool, since: int | None
+) -> set[str]:
+    """Name the types that are to be read from the start.
+
+    A parent and the children that it contains are begun together: the children are read in the parent's list.
+    """
+    begun = {kind.name for kind in kinds if full_refresh or _stale(kind, checkpoints.get(kind.name), now, since)}
+    for kind in kinds:
+        if kind.parent is not None and kind.parent.embedded and {kind.name, kind.parent.type} & begun:
+            begun |= {kind.name, kind.parent.type}
+    # A second child of a parent that was only just found to be begun.
+    return begun | {kind.name for kind in kinds if kind.parent is not None and kind.parent.embedded and kind.parent.type in begun}
+
+
+def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since: int | None) -> bool:
+    if checkpoint is None:
+        return True
+    if checkpoint.since is not None and (since is None or since < checkpoint.since):
+        return True
+    if checkpoint.state == BACKFILL:
+        return now - checkpoint.started_at > EVENTS_KEPT
+    if kind.fresh is Fresh.CREATED:
+        return checkpoint.created_from is None and checkpoint.events_from is None
+    return checkpoint.events_from is None or now - checkpoint.updated_at > EVENTS_KEPT

@@ -1,0 +1,121 @@
+"""Makes the requests that are noted in the mirror: one for each object, with a bounded number under way.
+
+The notes are rows; only a few hundred of them are in memory. Who notes them: `warehouse`, for parents whose embedded
+list is cut short and for objects that events say have changed; and the engine, for types asked for parent by parent.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import time
+
+import msgspec
+
+from stripe_assets.api.answers import Answer, Stub, read_stub
+from stripe_assets.api.client import Request
+from stripe_assets.catalog.types import ObjectType
+from stripe_assets.errors import Missing, Refused, RequestError, Unauthorized
+from stripe_assets.limits.priority import Priority
+from stripe_assets.sync.session import Session
+from stripe_assets.sync.slices import PAGE
+from stripe_assets.warehouse.deliveries import Gone, Objects, PendingProgress
+from stripe_assets.warehouse.ledger import Pending
+
+WORKERS = 32
+"""Requests of one type under way or waiting at once: at 25 a second enough for answers that take 1.2 s."""
+NOTES = 400
+"""Notes read from the file at a time."""
+
+
+class PendingReader:
+    """Answers one type's notes of one purpose, until there are none and `more_to_come` says that none will follow."""
+
+    def __init__(self, session: Session, kind: ObjectType, purpose: str, *, more_to_come: Callable[[], bool] = lambda: False) -> None:
+        """Prepare; `purpose` is `children` (of the noted parents) or `object` (the noted ones themselves)."""
+        self._session = session
+        self._kind = kind
+        self._purpose = purpose
+        self._more_to_come = more_to_come
+        self._notes: deque[Pending] = deque()
+        self._after = -1
+        self._refill = asyncio.Lock()
+        self._refusal: Refused | None = None
+        self._ended = False
+
+    async def read(self) -> None:
+        """Answer all notes; the type's progress says if some could not be. Raises `Unauthorized`."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+        self._session.of(self._kind).rest()
+        if self._refusal is not None:
+            self._session.of(self._kind).end("skipped", reason=str(self._refusal), request_id=self._refusal.request_id)
+
+    async def _work(self) -> None:
+        while (note := await self._next()) is not None:
+            try:
+                await (self._children(note) if self._purpose == "children" else self._object(note))
+            except Unauthorized:
+                raise
+            except Refused as error:
+                self._refusal = error
+            except RequestError as error:
+                await self._session.bury(self._kind, error, {"object": note.object_id})
+
+    async def _next(self) -> Pending | None:
+        async with self._refill:
+            while not self._notes and not self._ended and self._refusal is None:
+                await self._read_notes()
+            if self._refusal is not None or not self._notes:
+                return None
+            self._session.of(self._kind).pages_left = float(len(self._notes))
+            return self._notes.popleft()
+
+    async def _read_notes(self) -> None:
+        last_look = not self._more_to_come()
+        if last_look:
+            await self._session.writer.flushed()
+        notes = await self._session.writer.books(lambda ledger: ledger.pending(self._kind, self._purpose, after=self._after, most=NOTES))
+        if notes:
+            self._session.of(self._kind).begin()
+            self._after = notes[-1].number
+            self._notes.extend(notes)
+        elif last_look:
+            self._ended = True
+        else:
+            await self._session.writer.next_chunk()
+
+    async def _children(self, note: Pending) -> None:
+        path, params = self._kind.list_request(note.object_id)
+        cursor, more = note.cursor, True
+        while more:
+            query: dict[str, str | int] = {**params, "limit": PAGE, **({"starting_after": cursor} if cursor else {})}
+            request = Request(path, self._kind.endpoint, Priority.LEAF, query)
+            try:
+                page, read_at = await self._session.page(self._kind, request)
+            except Missing:
+                # The parent was deleted meanwhile, and its children with it: nothing is left to ask for.
+                await self._deliver(note, (), 0.0, PendingProgress(note.number))
+                return
+            more = page.has_more and page.last is not None and page.last.id != cursor
+            cursor = page.last.id if page.last is not None else cursor
+            await self._deliver(note, page.objects, read_at, PendingProgress(note.number, cursor, done=not more))
+
+    async def _deliver(self, note: Pending, objects: tuple[msgspec.Raw, ...], read_at: float, progress: PendingProgress) -> None:
+        await self._session.writer.submit(Objects(self._kind, objects, read_at, progress, parent_id=note.object_id))
+
+    async def _object(self, note: Pending) -> None:
+        request = Request(self._kind.retrieve_request(note.object_id), self._kind.retrieve_endpoint, Priority.LEAF)
+        progress = PendingProgress(note.number)
+        try:
+            (raw, stub), read_at = await self._session.ask(self._kind, request, _read_object)
+        except Missing:
+            raw, stub, read_at = msgspec.Raw(b""), Stub(note.object_id, deleted=True), time()
+        if stub.deleted:
+            await self._session.writer.submit(Gone(self._kind, note.object_id, read_at, progress))
+        else:
+            await self._session.writer.submit(Objects(self._kind, (raw,), read_at, progress))
+
+
+def _read_object(answer: Answer) -> tuple[msgspec.Raw, Stub]:
+    return msgspec.Raw(answer.body), read_stub(answer)

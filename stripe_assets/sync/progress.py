@@ -1,0 +1,77 @@
+"""How far a run is, for everyone who watches it. Nothing here decides anything."""
+
+from dataclasses import dataclass, field
+from time import monotonic
+
+
+@dataclass(slots=True)
+class TypeProgress:
+    """One type in one run: `state` is waiting, reading, complete, skipped or failed."""
+
+    name: str
+    state: str = "waiting"
+    rows: int = 0
+    requests: int = 0
+    pages_left: float = 1.0
+    reason: str | None = None
+    request_id: str | None = None
+    began: float | None = None
+    ended: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been read."""
+        if self.began is None:
+            return 0.0
+        return (self.ended if self.ended is not None else monotonic()) - self.began
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return self.state in ("complete", "skipped", "failed")
+
+    def begin(self) -> None:
+        """Note that requests are being made."""
+        self.state = "reading"
+        self.began = self.began if self.began is not None else monotonic()
+        self.ended = None
+
+    def rest(self) -> None:
+        """Note that nothing more is asked for at present."""
+        self.pages_left = 0.0
+        self.ended = monotonic()
+
+    def end(self, state: str, *, reason: str | None = None, request_id: str | None = None) -> None:
+        """Note the end, unless a worse one was noted before."""
+        if self.state in ("skipped", "failed"):
+            return
+        self.state, self.reason, self.request_id = state, reason, request_id
+        self.pages_left = 0.0
+        self.ended = self.ended if self.ended is not None else monotonic()
+
+
+@dataclass(slots=True)
+class RunProgress:
+    """All types of a run."""
+
+    types: dict[str, TypeProgress] = field(default_factory=dict)
+    phase: str = "starting"
+
+    @property
+    def rows(self) -> int:
+        """Rows stored so far."""
+        return sum(one.rows for one in self.types.values())
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far for types (a few more belong to the account itself)."""
+        return sum(one.requests for one in self.types.values())
+
+    @property
+    def pages_left(self) -> float:
+        """An estimate of the requests still to be made."""
+        return sum(one.pages_left for one in self.types.values())
+
+    def stored(self, name: str, rows: int) -> None:
+        """Count rows of a type."""
+        self.types[name].rows += rows

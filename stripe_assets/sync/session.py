@@ -1,0 +1,56 @@
+"""What every part of a run shares: the catalog, the connection to Stripe, the way to the database, the progress."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import time
+from typing import TypeVar
+
+from stripe_assets.api.answers import Answer, Page, read_page
+from stripe_assets.api.client import Request, StripeClient
+from stripe_assets.catalog.types import Catalog, ObjectType
+from stripe_assets.errors import RequestError
+from stripe_assets.limits.priority import Priority
+from stripe_assets.sync.progress import RunProgress, TypeProgress
+from stripe_assets.warehouse.writer import Writer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run on one account. `oldest` is when the account was opened (seconds), where Stripe tells."""
+
+    catalog: Catalog
+    client: StripeClient
+    writer: Writer
+    progress: RunProgress
+    selected: frozenset[str]
+    oldest: int | None
+
+    def of(self, kind: ObjectType) -> TypeProgress:
+        """Give a type's progress."""
+        return self.progress.types[kind.name]
+
+    async def ask(self, kind: ObjectType, request: Request, read: Callable[[Answer], T]) -> tuple[T, float]:
+        """Make a request for a type; give what was read, and when (seconds since 1970)."""
+        self.of(kind).requests += 1
+        found = await self.client.get(request, read)
+        return found, time()
+
+    async def page(self, kind: ObjectType, request: Request) -> tuple[Page, float]:
+        """Make a request for a page of a type's list."""
+        return await self.ask(kind, request, read_page)
+
+    async def bury(self, kind: ObjectType, error: RequestError, params: object) -> None:
+        """Keep a request that failed for good, and note that the type is not complete."""
+        self.of(kind).end("failed", reason=str(error), request_id=error.request_id)
+        await self.writer.books(lambda ledger: ledger.bury(kind, error, params, attempts=1))
+
+    def priority(self, kind: ObjectType) -> Priority:
+        """Say what follows from a page of this type's list."""
+        asked = [
+            child
+            for child in self.catalog.children(kind.name)
+            if child.name in self.selected and child.parent and not child.parent.embedded
+        ]
+        return Priority.FAN_OUT if asked else Priority.PAGE

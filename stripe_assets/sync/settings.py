@@ -1,0 +1,120 @@
+"""What a run needs to be told: from the environment, from Dagster's resources, or from a test.
+
+Nothing is read at import. The key is never part of a `repr`.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from stripe_assets.catalog.types import Catalog
+from stripe_assets.errors import ConfigurationError
+from stripe_assets.limits.limiter import Limits
+
+API_BASE = "https://api.stripe.com"
+LIVE_LIMIT, SANDBOX_LIMIT, ENDPOINT_LIMIT = 100.0, 25.0, 25.0
+"""Requests per second that Stripe allows: https://docs.stripe.com/rate-limits."""
+LATER = {
+    "STRIPE_ACCOUNTS": "connected accounts are not mirrored by this version yet",
+    "STRIPE_EXCLUDE_COLUMNS": "columns cannot be left out by this version yet, and would be stored",
+    "STRIPE_HASH_COLUMNS": "columns cannot be hashed by this version yet, and would be stored in clear",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where to read, where to write, how fast. `rate_limit` (requests per second) none: what the key allows."""
+
+    api_key: str = field(repr=False)
+    api_base: str = API_BASE
+    duckdb: Path = Path("data/stripe.duckdb")
+    rate_limit: float | None = None
+    rate_share: float = 1.0
+    keep_raw: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigurationError` for what cannot work."""
+        if not self.api_key.startswith(("sk_", "rk_")):
+            raise ConfigurationError(
+                "STRIPE_API_KEY is not a secret or restricted key (sk_... or rk_...): copy one from the Stripe dashboard, under Developers, API keys"
+            )
+        if not self.api_key.isascii() or any(letter.isspace() for letter in self.api_key):
+            raise ConfigurationError("STRIPE_API_KEY contains characters that no key has: copy it again")
+        if urlsplit(self.api_base).scheme not in ("http", "https") or not urlsplit(self.api_base).netloc:
+            raise ConfigurationError(f"STRIPE_API_BASE is not an address: {self.api_base!r}; leave it out for Stripe itself")
+        if not 0 < self.rate_share <= 1:
+            raise ConfigurationError(f"STRIPE_RATE_SHARE is {self.rate_share:g}: give the part of the limit to take, above 0 and up to 1")
+        if self.rate_limit is not None and self.rate_limit <= 0:
+            raise ConfigurationError(f"STRIPE_RATE_LIMIT is {self.rate_limit:g}: give requests per second, above 0")
+
+    def limits(self, *, lifted: bool = False) -> Limits:
+        """Give the rates to keep: by the key, unless set; none at all if `lifted`."""
+        if lifted:
+            return Limits(None, None)
+        live = self.api_key.startswith(("sk_live_", "rk_live_"))
+        account = (self.rate_limit or (LIVE_LIMIT if live else SANDBOX_LIMIT)) * self.rate_share
+        return Limits(account, min(account, ENDPOINT_LIMIT * self.rate_share))
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from environment variables. Raises `ConfigurationError`, which never quotes the key."""
+    for name, why in LATER.items():
+        if environment.get(name):
+            raise ConfigurationError(f"{name} is set, but {why}: unset it to go on")
+    if environment.get("STRIPE_LIMITER", "local") != "local":
+        raise ConfigurationError("STRIPE_LIMITER is set, but limits are not shared between machines by this version yet: unset it to go on")
+    return Settings(
+        api_key=_key(environment),
+        api_base=environment.get("STRIPE_API_BASE") or API_BASE,
+        duckdb=duckdb_path(environment),
+        rate_limit=_number(environment, "STRIPE_RATE_LIMIT"),
+        rate_share=_number(environment, "STRIPE_RATE_SHARE") or 1.0,
+        keep_raw=_flag(environment, "STRIPE_KEEP_RAW", default=True),
+    )
+
+
+def duckdb_path(environment: Mapping[str, str]) -> Path:
+    """Say where the mirror is."""
+    return Path(environment.get("STRIPE_DUCKDB") or "data/stripe.duckdb")
+
+
+def known_types(catalog: Catalog, names: Iterable[str]) -> frozenset[str]:
+    """Give the named types, all without names. Raises `ConfigurationError` for one that does not exist."""
+    wanted = frozenset(names)
+    for name in sorted(wanted - set(catalog.names)):
+        near = difflib.get_close_matches(name, catalog.names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(catalog.names)}"
+        raise ConfigurationError(f"there is no type {name!r}: {hint}")
+    return wanted or frozenset(catalog.names)
+
+
+def _key(environment: Mapping[str, str]) -> str:
+    if key := environment.get("STRIPE_API_KEY", "").strip():
+        return key
+    if path := environment.get("STRIPE_API_KEY_FILE"):
+        try:
+            return Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"STRIPE_API_KEY_FILE names {path}, which cannot be read ({error.__class__.__name__})") from error
+    raise ConfigurationError(
+        "there is no key: set STRIPE_API_KEY, or STRIPE_API_KEY_FILE to a file that holds it; `stripe-assets demo` needs none"
+    )
+
+
+def _number(environment: Mapping[str, str], name: str) -> float | None:
+    text = environment.get(name)
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is {text!r}: give a number") from error
+
+
+def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name, "").lower()
+    if text in ("", "true", "1", "yes", "on", "false", "0", "no", "off"):
+        return default if not text else text in ("true", "1", "yes", "on")
+    raise ConfigurationError(f"{name} is {text!r}: give true or false")
