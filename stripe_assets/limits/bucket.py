@@ -13,11 +13,11 @@ WINDOW = 1.02
 """Seconds over which the guard counts the limit. Stripe counts arrivals: requests that leave evenly arrive with some
 jitter, and 20 ms more than a second keep the receiver's count below the limit. Costs 2% of the rate."""
 
-BACK_OFF = 0.7
+BACK_OFF = 0.9
 """What a 429 leaves of the rate."""
 COOL_DOWN = 1.0
 """Seconds after a cut in which further 429s, for requests already under way, do not cut again."""
-RECOVERY = 0.02
+RECOVERY = 0.03
 """Share of the limit that is regained in each second without a 429."""
 
 
