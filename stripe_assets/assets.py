@@ -1,0 +1,127 @@
+"""One asset per object type, all read by one step: they share one limiter, one event loop and one database file.
+
+Every type of the catalog becomes an asset by itself. What a sync does belongs in `sync`.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+
+import dagster as dg
+
+from stripe_assets import checks
+from stripe_assets.catalog.types import Catalog, ObjectType, load
+from stripe_assets.errors import MirrorError
+from stripe_assets.resources import StripeResource
+from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.warehouse.ledger import TypeResult
+from stripe_assets.warehouse.tables import SQL_TYPES, table
+
+POOL = "stripe_duckdb"
+"""Everything that writes the mirror's file, so that an instance can let one of them run at a time."""
+REPORT_EVERY = 10.0
+"""Seconds between two lines about a run's progress in Dagster's log."""
+
+
+def asset_key(name: str) -> dg.AssetKey:
+    """Name a type's asset, as dbt's source of the same name does."""
+    return dg.AssetKey(["stripe", name])
+
+
+def specs(catalog: Catalog) -> list[dg.AssetSpec]:
+    """Describe every type as an asset, parents before their children."""
+    return [_spec(kind) for kind in catalog]
+
+
+def _spec(kind: ObjectType) -> dg.AssetSpec:
+    columns = [dg.TableColumn(column.name, SQL_TYPES[column.kind]) for column in kind.columns]
+    comes = f", with {kind.parent.type}" if kind.parent else ""
+    return dg.AssetSpec(
+        key=asset_key(kind.name),
+        deps=[asset_key(kind.parent.type)] if kind.parent else [],
+        group_name=kind.group,
+        description=f"Every `{kind.object}` of the account, as `{kind.path}` lists them{comes}: the table `stripe.{kind.name}`.",
+        kinds={"stripe", "duckdb"},
+        skippable=True,
+        metadata={
+            "endpoint": kind.endpoint,
+            "dagster/table_name": f"stripe.{kind.name}",
+            "dagster/column_schema": dg.TableSchema(columns),
+        },
+    )
+
+
+class SyncConfig(dg.Config):
+    """How to sync: `full_refresh` reads everything again, `no_limit` keeps no rate (for simulated accounts)."""
+
+    full_refresh: bool = False
+    no_limit: bool = False
+
+
+@dg.multi_asset(
+    name="stripe",
+    specs=specs(load()),
+    check_specs=checks.specs(asset_key(kind.name) for kind in load()),
+    can_subset=True,
+    pool=POOL,
+)
+async def mirrored(context: dg.AssetExecutionContext, config: SyncConfig, stripe: StripeResource):  # type: ignore[no-untyped-def]  # Dagster refuses a return annotation on it
+    """Mirror the selected types."""
+    names = sorted(key.path[-1] for key in context.selected_asset_keys)
+    try:
+        mirror = stripe.mirror()
+        summary = await _sync(mirror, names, config, say=context.log.info)
+        rows = _row_counts(mirror, names)
+    except MirrorError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    results = [result for result in summary.results if result.type in names]
+    for result in results:
+        for event in _events(result, rows[result.type]):
+            yield event
+    if failed := [result for result in results if result.state == "failed"]:
+        raise dg.Failure(description="; ".join(f"{result.type}: {result.reason}" for result in failed))
+
+
+async def _sync(mirror: Mirror, names: Sequence[str], config: SyncConfig, *, say: Callable[[str], None]) -> Summary:
+    """Sync, and say every few seconds how far it is."""
+    reporting = asyncio.create_task(_report(mirror, say))
+    try:
+        summary = await mirror.sync(names, full_refresh=config.full_refresh, no_limit=config.no_limit)
+    finally:
+        reporting.cancel()
+    throttled = f", {sum(summary.throttled.values())} of them throttled" if summary.throttled else ""
+    say(f"{summary.rows:,} rows by {summary.requests:,} requests{throttled} in {summary.seconds:.1f} s")
+    return summary
+
+
+async def _report(mirror: Mirror, say: Callable[[str], None]) -> None:
+    while True:
+        await asyncio.sleep(REPORT_EVERY)
+        progress = mirror.progress
+        busy = ", ".join(one.name for one in progress.types.values() if one.state == "reading" and one.pages_left)
+        say(f"{progress.phase}: {progress.rows:,} rows by {progress.requests:,} requests; now {busy or 'storing'}")
+
+
+def _row_counts(mirror: Mirror, names: Sequence[str]) -> dict[str, int]:
+    """Count what the tables hold, deleted objects left out."""
+    with mirror.database.open(read_only=True) as connection:
+        counts = {}
+        for name in names:
+            row = connection.execute(f"select count(*) from {table(mirror.catalog[name])} where _deleted_at is null").fetchone()
+            counts[name] = int(row[0]) if row else 0
+        return counts
+
+
+def _events(result: TypeResult, rows: int) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Say how a type ended. A failed one is not materialised; a skipped one is, with its reason, so that models build."""
+    key = asset_key(result.type)
+    if result.state != "failed":
+        metadata = {
+            "dagster/row_count": rows,
+            "rows written": result.rows,
+            "requests": result.requests,
+            "seconds": result.seconds,
+            "state": result.state,
+            **({"reason": result.reason} if result.reason else {}),
+        }
+        yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+    yield checks.completeness(key, result)

@@ -1,0 +1,30 @@
+"""What Dagster loads: assets, models, the nightly job, and the resources they share."""
+
+import dagster as dg
+from dagster_dbt import DbtCliResource
+
+from stripe_assets import automation
+from stripe_assets.assets import mirrored
+from stripe_assets.dbt_models import models, project
+from stripe_assets.resources import StripeResource
+
+
+def build(*, stripe: StripeResource | None = None) -> dg.Definitions:
+    """Put the definitions together; tests hand in a Stripe account of their own.
+
+    One process for all steps: they share the limiter and, by turns, the database file.
+    """
+    found = project()
+    return dg.Definitions(
+        assets=[mirrored, models(found)],
+        jobs=[automation.NIGHTLY],
+        schedules=[automation.AT_TWO],
+        resources={"stripe": stripe or StripeResource(), "dbt": DbtCliResource(project_dir=found)},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Give what `dagster dev` shows."""
+    return build()
