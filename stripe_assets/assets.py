@@ -115,7 +115,7 @@ def _events(result: TypeResult, rows: int) -> Iterator[dg.MaterializeResult[None
     """Say how a type ended. A failed one is not materialised; a skipped one is, with its reason, so that models build."""
     key = asset_key(result.type)
     if result.state != "failed":
-        metadata = {
+        metadata: dict[str, str | int | float] = {
             "dagster/row_count": rows,
             "rows written": result.rows,
             "requests": result.requests,

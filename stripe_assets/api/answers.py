@@ -5,6 +5,8 @@ Objects stay raw JSON: nothing here builds a Python object for each of them. Whe
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -71,6 +73,22 @@ def read_page(answer: Answer) -> Page:
     return Page(tuple(envelope.data), envelope.has_more, first, last)
 
 
+@cache
+def _embedding(field: str) -> msgspec.json.Decoder[Any]:
+    """Give a decoder of objects that looks only at their id and at one embedded list."""
+    entries = msgspec.defstruct("Entries", [("data", list[Stub], []), ("has_more", bool, False)], frozen=True)
+    return msgspec.json.Decoder(msgspec.defstruct("Embedding", [("id", str), (field, entries | None, None)], frozen=True))
+
+
+def cut_short(page: Page, field: str) -> list[tuple[str, str]]:
+    """Find the objects of a page whose embedded list has more than is shown: their ids, each with the last child's id."""
+    try:
+        seen = [(thing.id, getattr(thing, field)) for thing in map(_embedding(field).decode, page.objects)]
+    except msgspec.ValidationError:
+        return []  # the field is no list here: what is stored of the parent will tell
+    return [(name, entries.data[-1].id) for name, entries in seen if entries is not None and entries.has_more and entries.data]
+
+
 def read_stub(answer: Answer) -> Stub:
     """Read whose object an answer is, and whether it is only the trace of a deleted one. Raises `Transient`."""
     try:
@@ -115,6 +133,8 @@ def _kind(status: int, fault: _Fault, should_retry: str | None) -> type[RequestE
         return Unauthorized
     if should_retry == "true" or (should_retry != "false" and (status in (408, 409) or status >= 500)):
         return Transient
+    if not fault.message:
+        return Rejected  # not Stripe's words: something in between has answered
     if status == 403:
         return Refused
     if status == 400 and fault.code == "resource_missing" and fault.param in ("starting_after", "ending_before"):
@@ -122,7 +142,7 @@ def _kind(status: int, fault: _Fault, should_retry: str | None) -> type[RequestE
     if status == 404 and fault.code == "resource_missing":
         return Missing
     # Products that an account does not use answer 400 without naming a parameter, or hide their address.
-    if status == 404 or (status == 400 and fault.param is None and fault.message):
+    if status == 404 or (status == 400 and fault.param is None):
         return Refused
     return Rejected
 

@@ -83,23 +83,22 @@ class StripeClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._http.aclose()
 
-    async def get(self, request: Request, read: Callable[[Answer], T]) -> T:
+    async def get(self, request: Request, read: Callable[[Answer], T], *, attempts: int = ATTEMPTS) -> T:
         """Ask until there is an answer that `read` can make sense of, and give what it made of it.
 
         Raises `RequestError`: `Transient` or `Throttled` only after the last of a bounded number of attempts.
         """
-        attempts = Counter[type[RequestError]]()
+        failures = Counter[type[RequestError]]()
         while True:
             try:
                 return read(await self._send(request))
             except (Transient, Throttled) as error:
-                attempts[type(error)] += 1
+                failures[type(error)] += 1
                 limiter_spoke = isinstance(error, Throttled) and error.reason is not None
-                most = THROTTLED_ATTEMPTS if limiter_spoke else ATTEMPTS
-                if attempts[type(error)] >= most:
-                    error.args = (f"{error.args[0]} (given up after {attempts.total()} attempts)",)
+                if failures[type(error)] >= (THROTTLED_ATTEMPTS if limiter_spoke else attempts):
+                    error.args = (f"{error.args[0]} (given up after {failures.total()} attempts)",)
                     raise
-                await asyncio.sleep(self._pause(error, attempts[type(error)]))
+                await asyncio.sleep(self._pause(error, failures[type(error)]))
 
     async def _send(self, request: Request) -> Answer:
         async with self.limiter.slot(request.endpoint, priority=request.priority):

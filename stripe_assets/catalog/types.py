@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 
 class Kind(StrEnum):
@@ -105,14 +106,14 @@ class ObjectType:
             return self.path, params
         hole = "{" + self.parent.placeholder + "}"
         if hole in self.path:
-            return self.path.replace(hole, parent_id), params
+            return self.path.replace(hole, _in_path(parent_id)), params
         return self.path, {**params, self.parent.placeholder: parent_id}
 
     def retrieve_request(self, object_id: str) -> str:
         """Give the path that reads one object. Raises `LookupError` where Stripe has none."""
         if self.retrieve_path is None:
             raise LookupError(f"{self.name} cannot be read one by one: they come with their {self.parent and self.parent.type}")
-        return self.retrieve_path[: self.retrieve_path.index("{")] + object_id
+        return self.retrieve_path[: self.retrieve_path.index("{")] + _in_path(object_id)
 
 
 class Catalog:
@@ -173,13 +174,34 @@ def build(api: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> Cat
     """
     lists = {entry["path"]: entry for entry in api["lists"]}
     types = [_object_type(name, fact, lists, api) for name, fact in facts.items()]
-    known = {kind.name for kind in types}
+    before: dict[str, ObjectType] = {}
     for kind in types:
-        if kind.parent is not None and kind.parent.type not in known:
-            raise ValueError(f"types.toml: {kind.name}: parent {kind.parent.type} is no type")
-        if strangers := set(kind.deleted_by) - set(api["event_types"]):
-            raise ValueError(f"types.toml: {kind.name}: no such events: {', '.join(sorted(strangers))}")
+        if (wrong := _wrong(kind, before, lists, api)) is not None:
+            raise ValueError(f"types.toml: {kind.name}: {wrong}")
+        before[kind.name] = kind
     return Catalog(api["api_version"], types, api["event_types"])
+
+
+def _wrong(kind: ObjectType, before: Mapping[str, ObjectType], lists: Mapping[str, Any], api: Mapping[str, Any]) -> str | None:
+    """Say what the facts about a type name that does not exist, or not yet: parents stand before their children."""
+    if kind.parent is not None:
+        parent = before.get(kind.parent.type)
+        if parent is None:
+            return f"parent {kind.parent.type} is no type before it"
+        if kind.parent.embedded is not None and kind.parent.embedded not in {column.name for column in parent.columns}:
+            return f"its parent's objects have no field {kind.parent.embedded}"
+    if strangers := set(kind.deleted_by) - set(api["event_types"]):
+        return f"no such events: {', '.join(sorted(strangers))}"
+    if strangers := set(kind.open) - {column.name for column in kind.columns}:
+        return f"its objects have no field {', '.join(sorted(strangers))}"
+    if strangers := set(kind.params) - set(lists[kind.path]["query"]):
+        return f"{kind.path} knows no parameter {', '.join(sorted(strangers))}"
+    return None
+
+
+def _in_path(object_id: str) -> str:
+    """Write an id as one segment of a path: those of coupons, plans and products are the account's own choice."""
+    return quote(object_id, safe="")
 
 
 def type_name(path: str) -> str:
@@ -195,8 +217,11 @@ def type_name(path: str) -> str:
 
 def _object_type(name: str, fact: Mapping[str, Any], lists: Mapping[str, Any], api: Mapping[str, Any]) -> ObjectType:
     path = fact["path"]
-    if path not in lists:
-        raise ValueError(f"types.toml: {name}: the API description has no list {path}")
+    for named in (path, fact.get("alias_of", path)):
+        if named not in lists:
+            raise ValueError(f"types.toml: {name}: the API description has no list {named}")
+    if name != (follows := type_name(fact.get("alias_of", path))):
+        raise ValueError(f"types.toml: {name}: by its path it is called {follows}")
     entry = lists[path]
     object_name = entry["objects"][0]
     fields = api["objects"][object_name]["fields"]
@@ -204,6 +229,9 @@ def _object_type(name: str, fact: Mapping[str, Any], lists: Mapping[str, Any], a
     parent = _parent(fact["parent"], entry, fields) if "parent" in fact else None
     if parent is not None and not parent.stated:
         columns += (Column(parent.column, Kind.TEXT),)
+    fresh = fact.get("fresh", Fresh.EVENTS)
+    if fresh not in tuple(Fresh):
+        raise ValueError(f"types.toml: {name}: fresh = {fresh!r} is none of {', '.join(Fresh)}")
     return ObjectType(
         name=name,
         object=object_name,
@@ -212,7 +240,7 @@ def _object_type(name: str, fact: Mapping[str, Any], lists: Mapping[str, Any], a
         retrieve_path=_retrieve_path(path, api["retrieve"].get(object_name, [])),
         columns=columns,
         created_filter=entry["created_filter"],
-        fresh=Fresh(fact.get("fresh", "events")),
+        fresh=Fresh(fresh),
         params=fact.get("params", {}),
         open={key: tuple(values) for key, values in fact.get("open", {}).items()},
         deleted_by=tuple(fact.get("deleted_by", ())),
@@ -232,7 +260,10 @@ def _kind(column: str, described: Mapping[str, Any]) -> Kind:
 
 
 def _parent(fact: Mapping[str, Any], entry: Mapping[str, Any], fields: Mapping[str, Any]) -> Parent:
-    placeholder = (entry["path_params"] or entry["required_query"])[0]
+    places = entry["path_params"] or entry["required_query"]
+    if not places:
+        raise ValueError(f"types.toml: {entry['path']}: the list has no place for a parent's id")
+    placeholder = places[0]
     stated = "field" in fact
     if stated and fact["field"] not in fields:
         raise ValueError(f"types.toml: {entry['path']}: its objects have no field {fact['field']}")

@@ -93,11 +93,12 @@ class Limiter:
         self._place(endpoint).work_left = pages
 
     def has_room(self, endpoint: str) -> bool:
-        """Say whether a further cursor on this endpoint would get slots that nobody else waits for."""
+        """Say whether a further cursor on this endpoint would get slots: nobody waits who would get them first."""
         place = self._place(endpoint)
-        now = asyncio.get_running_loop().time()
-        account_idle = self._account is None or self._account.ready_at(now) <= now + 1 / self._account.limit
-        return not any(place.waiting.values()) and self._in_flight < self._most_in_flight and account_idle
+        if any(place.waiting.values()) or self._in_flight >= self._most_in_flight:
+            return False
+        rivals = (other.work_left for other in self._endpoints.values() if any(other.waiting.values()))
+        return place.work_left >= max(rivals, default=0.0)
 
     def slow_down(self, endpoint: str, reason: str | None, *, pause: float = 0.0) -> None:
         """Answer a 429 where its reason points: at the account's rate, the endpoint's, or the number in flight.

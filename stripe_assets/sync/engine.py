@@ -7,7 +7,7 @@ gone on with is decided in `course`.
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import monotonic
@@ -17,7 +17,7 @@ import httpx
 from stripe_assets.api.answers import Stub, read_stub
 from stripe_assets.api.client import Request, StripeClient
 from stripe_assets.catalog.types import Catalog, ObjectType, load
-from stripe_assets.errors import MirrorError, Missing, Refused, Rejected, WarehouseError
+from stripe_assets.errors import MirrorError, Missing, Refused, WarehouseError
 from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
 from stripe_assets.sync.changes import CatchUp, newest_event
@@ -34,6 +34,8 @@ from stripe_assets.warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
 
+FIRST_ATTEMPTS = 4
+"""Times that the first request is sent, which takes 2 to 4 seconds: a wrong address should be told soon."""
 OWN_ACCOUNT = "self"
 """The account's name where the key may not ask for it."""
 
@@ -87,14 +89,15 @@ class Mirror:
         self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in kinds})
         async with AsyncExitStack() as stack:
             stack.enter_context(self.database.only_sync())
-            self.database.prepare(self.catalog)
+            await asyncio.to_thread(self.database.prepare, self.catalog)
             self.limiter = Limiter(self.settings.limits(lifted=no_limit))
             client = await stack.enter_async_context(self._client(self.limiter))
-            account = await _account(client)
+            # The events before the first list: what changes while the lists are read is told by those after this one.
+            account, events_from = await asyncio.gather(_account(client), newest_event(client))
             run = _Run(self, client, account, kinds, on_result)
             stack.callback(run.writer.close)
             try:
-                return await run.sync(full_refresh=full_refresh, since=since)
+                return await run.sync(events_from, full_refresh=full_refresh, since=since)
             except BaseExceptionGroup as group:
                 raise _first(group) from group
 
@@ -133,22 +136,20 @@ class _Run:
         )
         self._session = Session(mirror.catalog, client, self.writer, mirror.progress, selected, account.created)
 
-    async def sync(self, *, full_refresh: bool, since: int | None) -> Summary:
+    async def sync(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> Summary:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.writer.run())
             try:
                 await self.writer.call(lambda connection: Ledger(connection, self.account_id).begin_run(self.id))
-                await self._read(full_refresh=full_refresh, since=since)
+                await self._read(events_from, full_refresh=full_refresh, since=since)
                 return await self._conclude()
-            except MirrorError as error:
+            except (MirrorError, asyncio.CancelledError) as error:
                 await self._lament(error)
                 raise
             finally:
                 self.writer.channel.close()
 
-    async def _read(self, *, full_refresh: bool, since: int | None) -> None:
-        # Before the first list request: what changes while the lists are read is told by the events after this one.
-        events_from = await newest_event(self._session.client)
+    async def _read(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> None:
         course = await self.writer.books(
             lambda ledger: choose(ledger, self._kinds, events_from=events_from, full_refresh=full_refresh, since=since)
         )
@@ -177,7 +178,7 @@ class _Run:
             ).read()
         finally:
             self._listed[kind.name].set()
-            await self.writer.nudge()
+            self.writer.nudge()
 
     async def _read_children(self, kind: ObjectType, course: Course) -> None:
         """Read what the parents do not contain: from the start where some are contained, else once all parents are known."""
@@ -189,7 +190,10 @@ class _Run:
             if not parent.over and kind.name not in course.slices:
                 await self.writer.books(lambda ledger: ledger.pend_all_parents(kind))
         if not parent.over:
-            await PendingReader(self._session, kind, "children", more_to_come=lambda: not listed.is_set()).read()
+            reader = PendingReader(self._session, kind, "children", more_to_come=lambda: not listed.is_set())
+            if kind.parent.embedded:
+                self._session.hand_over[kind.name] = reader.hand_over
+            await reader.read()
         mine = self._progress.types[kind.name]
         if parent.over:
             mine.end(parent.state, reason=f"its {kind.parent.type} could not be read: {parent.reason}", request_id=parent.request_id)
@@ -202,33 +206,27 @@ class _Run:
             one.end("complete") if not one.over else None
         self._progress.phase = "done"
         summary = self._summary()
-        await self.writer.books(
-            lambda ledger: ledger.end_run(
-                self.id, summary.results, state="complete" if summary.complete else "partial",
-                requests=summary.requests, throttled=sum(summary.throttled.values()), seconds=summary.seconds, details={"throttled": summary.throttled},
-            )
-        )  # fmt: skip
+        state = "complete" if summary.complete else "partial"
+        await self._note_end(summary, summary.results, state=state, details={"throttled": summary.throttled})
         for result in summary.results:
             self._on_result(result)
         return summary
 
-    async def _lament(self, error: MirrorError) -> None:
+    async def _lament(self, error: BaseException) -> None:
         """Note that the run could not be finished; if even that cannot be written, the first error says why."""
-        summary = self._summary()
+        state = "failed" if isinstance(error, MirrorError) else "interrupted"
         try:
-            await self.writer.books(
-                lambda ledger: ledger.end_run(
-                    self.id,
-                    (),
-                    state="failed",
-                    requests=summary.requests,
-                    throttled=0,
-                    seconds=summary.seconds,
-                    details={"error": str(error)},
-                )
-            )
+            await self._note_end(self._summary(), (), state=state, details={"error": str(error)})
         except WarehouseError as second:
             log.warning("the run's end could not be noted: %s", second)
+
+    async def _note_end(self, summary: Summary, results: Sequence[TypeResult], *, state: str, details: object) -> None:
+        throttled = sum(summary.throttled.values())
+        await self.writer.books(
+            lambda ledger: ledger.end_run(
+                self.id, results, state=state, requests=summary.requests, throttled=throttled, seconds=summary.seconds, details=details
+            )
+        )
 
     def _summary(self) -> Summary:
         results = tuple(
@@ -249,8 +247,8 @@ class _Run:
 async def _account(client: StripeClient) -> Stub:
     """Ask whose key this is, and since when; a restricted key may not be told."""
     try:
-        return await client.get(Request("/v1/account", "GET /v1/account", Priority.FAN_OUT), read_stub)
-    except (Refused, Rejected, Missing) as error:
+        return await client.get(Request("/v1/account", "GET /v1/account", Priority.FAN_OUT), read_stub, attempts=FIRST_ATTEMPTS)
+    except (Refused, Missing) as error:
         log.warning("the key may not read its account (%s): rows are filed under %r", error, OWN_ACCOUNT)
         return Stub(OWN_ACCOUNT)
 

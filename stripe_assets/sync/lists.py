@@ -5,7 +5,7 @@ How a list is cut is decided in `slices`; children that it does not contain are 
 
 import asyncio
 
-from stripe_assets.api.answers import Page
+from stripe_assets.api.answers import Page, cut_short
 from stripe_assets.api.client import Request
 from stripe_assets.catalog.types import ObjectType
 from stripe_assets.errors import CursorLost, Missing, Refused, Rejected, RequestError, Unauthorized
@@ -76,6 +76,9 @@ class ListReader:
         self._progress.pages_left = sum(one.pages_left(self._session.oldest) for one in self._slices)
         self._session.client.limiter.work_left(self._kind.endpoint, self._progress.pages_left)
         await self._session.writer.submit(Objects(self._kind, page.objects, read_at, progress))
+        for child in self._session.catalog.children(self._kind.name):
+            if child.parent is not None and child.parent.embedded and child.name in self._session.hand_over:
+                self._session.hand_over[child.name](cut_short(page, child.parent.embedded))
 
     def _split(self) -> None:
         """Start one more cursor if its requests would take slots that nobody waits for."""

@@ -25,6 +25,8 @@ WORKERS = 32
 """Requests of one type under way or waiting at once: at 25 a second enough for answers that take 1.2 s."""
 NOTES = 400
 """Notes read from the file at a time."""
+MOST_HANDED_OVER = 20_000
+"""Objects that are remembered as asked for before their notes were stored."""
 
 
 class PendingReader:
@@ -37,7 +39,9 @@ class PendingReader:
         self._purpose = purpose
         self._more_to_come = more_to_come
         self._notes: deque[Pending] = deque()
+        self._handed_over: set[str] = set()
         self._after = -1
+        self._left = 0
         self._refill = asyncio.Lock()
         self._refusal: Refused | None = None
         self._ended = False
@@ -50,6 +54,15 @@ class PendingReader:
         self._session.of(self._kind).rest()
         if self._refusal is not None:
             self._session.of(self._kind).end("skipped", reason=str(self._refusal), request_id=self._refusal.request_id)
+
+    def hand_over(self, found: list[tuple[str, str]]) -> None:
+        """Ask for these before their notes are stored: (object id, cursor) each. Beyond a bound, their notes will do."""
+        for object_id, cursor in found:
+            if object_id not in self._handed_over and len(self._handed_over) < MOST_HANDED_OVER:
+                self._handed_over.add(object_id)
+                self._notes.append(Pending(None, object_id, cursor))
+        if self._notes:
+            self._session.writer.nudge()
 
     async def _work(self) -> None:
         while (note := await self._next()) is not None:
@@ -68,45 +81,64 @@ class PendingReader:
                 await self._read_notes()
             if self._refusal is not None or not self._notes:
                 return None
-            self._session.of(self._kind).pages_left = float(len(self._notes))
+            self._expect(max(self._left - 1, len(self._notes) - 1))
             return self._notes.popleft()
 
     async def _read_notes(self) -> None:
         last_look = not self._more_to_come()
         if last_look:
             await self._session.writer.flushed()
-        notes = await self._session.writer.books(lambda ledger: ledger.pending(self._kind, self._purpose, after=self._after, most=NOTES))
+        notes, left = await self._session.writer.books(
+            lambda ledger: ledger.pending(self._kind, self._purpose, after=self._after, most=NOTES)
+        )
         if notes:
+            self._expect(left)
             self._session.of(self._kind).begin()
-            self._after = notes[-1].number
-            self._notes.extend(notes)
+            self._after = max(note.number for note in notes if note.number is not None)
+            self._notes.extend(note for note in notes if note.object_id not in self._handed_over)
         elif last_look:
             self._ended = True
         else:
             await self._session.writer.next_chunk()
+
+    def _expect(self, left: int) -> None:
+        """Say how many requests are still to be made, so that an endpoint with many is not left for the end.
+
+        While parents are still being read, those to come will have as many children to ask for as those before.
+        """
+        self._left = left
+        mine = self._session.of(self._kind)
+        mine.pages_left = float(left)
+        if self._purpose == "children" and self._kind.parent is not None:
+            parent = self._session.progress.types[self._kind.parent.type]
+            mine.pages_left += (mine.requests + left) * parent.pages_left / max(1, parent.requests)
+            self._session.client.limiter.work_left(self._kind.endpoint, mine.pages_left)
 
     async def _children(self, note: Pending) -> None:
         path, params = self._kind.list_request(note.object_id)
         cursor, more = note.cursor, True
         while more:
             query: dict[str, str | int] = {**params, "limit": PAGE, **({"starting_after": cursor} if cursor else {})}
-            request = Request(path, self._kind.endpoint, Priority.LEAF, query)
+            request = Request(path, self._kind.endpoint, Priority.PAGE, query)
             try:
                 page, read_at = await self._session.page(self._kind, request)
             except Missing:
                 # The parent was deleted meanwhile, and its children with it: nothing is left to ask for.
-                await self._deliver(note, (), 0.0, PendingProgress(note.number))
+                await self._deliver(note, (), 0.0, self._answered(note))
                 return
             more = page.has_more and page.last is not None and page.last.id != cursor
             cursor = page.last.id if page.last is not None else cursor
-            await self._deliver(note, page.objects, read_at, PendingProgress(note.number, cursor, done=not more))
+            await self._deliver(note, page.objects, read_at, self._answered(note, cursor, done=not more))
+
+    def _answered(self, note: Pending, cursor: str | None = None, *, done: bool = True) -> PendingProgress:
+        return PendingProgress(note.number, self._kind, self._purpose, note.object_id, cursor, done)
 
     async def _deliver(self, note: Pending, objects: tuple[msgspec.Raw, ...], read_at: float, progress: PendingProgress) -> None:
         await self._session.writer.submit(Objects(self._kind, objects, read_at, progress, parent_id=note.object_id))
 
     async def _object(self, note: Pending) -> None:
         request = Request(self._kind.retrieve_request(note.object_id), self._kind.retrieve_endpoint, Priority.LEAF)
-        progress = PendingProgress(note.number)
+        progress = self._answered(note)
         try:
             (raw, stub), read_at = await self._session.ask(self._kind, request, _read_object)
         except Missing:

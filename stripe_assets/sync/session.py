@@ -1,7 +1,7 @@
 """What every part of a run shares: the catalog, the connection to Stripe, the way to the database, the progress."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 from typing import TypeVar
 
@@ -18,7 +18,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One run on one account. `oldest` is when the account was opened (seconds), where Stripe tells."""
+    """One run on one account. `oldest` is when the account was opened (seconds), where Stripe tells.
+
+    `hand_over` has the readers of embedded children: a list that is cut short is asked for at once, not only when its
+    parent is stored.
+    """
 
     catalog: Catalog
     client: StripeClient
@@ -26,6 +30,7 @@ class Session:
     progress: RunProgress
     selected: frozenset[str]
     oldest: int | None
+    hand_over: dict[str, Callable[[list[tuple[str, str]]], None]] = field(default_factory=dict)
 
     def of(self, kind: ObjectType) -> TypeProgress:
         """Give a type's progress."""
@@ -47,10 +52,6 @@ class Session:
         await self.writer.books(lambda ledger: ledger.bury(kind, error, params, attempts=1))
 
     def priority(self, kind: ObjectType) -> Priority:
-        """Say what follows from a page of this type's list."""
-        asked = [
-            child
-            for child in self.catalog.children(kind.name)
-            if child.name in self.selected and child.parent and not child.parent.embedded
-        ]
-        return Priority.FAN_OUT if asked else Priority.PAGE
+        """Say what follows from a page of this type's list: children to be asked for, or only its own next page."""
+        has_children = any(child.name in self.selected for child in self.catalog.children(kind.name))
+        return Priority.FAN_OUT if has_children else Priority.PAGE

@@ -38,7 +38,8 @@ class Settings:
         """Raise `ConfigurationError` for what cannot work."""
         if not self.api_key.startswith(("sk_", "rk_")):
             raise ConfigurationError(
-                "STRIPE_API_KEY is not a secret or restricted key (sk_... or rk_...): copy one from the Stripe dashboard, under Developers, API keys"
+                "STRIPE_API_KEY is not a secret or restricted key (sk_... or rk_...): "
+                "copy one from the Stripe dashboard, under Developers, API keys"
             )
         if not self.api_key.isascii() or any(letter.isspace() for letter in self.api_key):
             raise ConfigurationError("STRIPE_API_KEY contains characters that no key has: copy it again")

@@ -84,10 +84,12 @@ class Verdicts:
         connection.execute(f"""
             insert into stripe_sync.pending (account_id, type, purpose, object_id)
             select {account}, {name}, 'object', object_id from verdicts where verdict = 'read'
-              and object_id not in (select object_id from stripe_sync.pending where account_id = {account} and type = {name} and purpose = 'object')
+              and object_id not in (
+                select object_id from stripe_sync.pending where account_id = {account} and type = {name} and purpose = 'object')
         """)
         connection.execute(
-            f"update stripe_sync.changes set applied = true where account_id = {account} and object = {literal(self._kind.object)} and not applied"
+            "update stripe_sync.changes set applied = true "
+            f"where account_id = {account} and object = {literal(self._kind.object)} and not applied"
         )
 
 

@@ -127,7 +127,8 @@ class Database:
             connection.execute("insert into stripe_sync.versions values (?, ?)", [BOOKS_VERSION, catalog.api_version])
         elif found[0] > BOOKS_VERSION:
             raise WarehouseError(
-                f"{self.path} was written by a newer stripe-assets (format {found[0]}, this one knows {BOOKS_VERSION}): upgrade, or choose another file"
+                f"{self.path} was written by a newer stripe-assets (format {found[0]}, this one knows {BOOKS_VERSION}): "
+                "upgrade, or choose another file"
             )
 
     def _add_columns(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
@@ -141,9 +142,11 @@ class Database:
                     connection.execute(f"alter table {table(kind)} add column {definition.removesuffix(' not null')}")
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
-        # Readable by DuckDB 1.5 tools; 1.5 itself needs 'latest' or it stores zstd columns uncompressed.
-        version = "v1.5.0" if duckdb.__version__ >= "2" else "latest"
-        option = "read_only" if read_only else f"storage_version {literal(version)}"
+        option = "read_only" if read_only else "read_write"
+        if not self.path.exists() and not read_only:
+            # Readable by DuckDB 1.5 tools; 1.5 itself needs 'latest' or it stores zstd columns uncompressed.
+            version = "v1.5.0" if duckdb.__version__ >= "2" else "latest"
+            option += f", storage_version {literal(version)}"
         give_up_at = time.monotonic() + self.wait
         told = False
         while True:
@@ -183,7 +186,8 @@ class Database:
         if self.path.is_dir():
             first = "it is a folder"
         return WarehouseError(
-            f"{self.path} cannot be used as the mirror's DuckDB file ({first}): choose another file with STRIPE_DUCKDB={literal('...')}, or mend its permissions"
+            f"{self.path} cannot be used as the mirror's DuckDB file ({first}): "
+            "choose another file with STRIPE_DUCKDB, or mend its permissions"
         )
 
 

@@ -35,9 +35,15 @@ class SliceProgress:
 
 @dataclass(frozen=True, slots=True)
 class PendingProgress:
-    """A pending request has been answered: as far as `cursor` of its list, or for good."""
+    """A pending request has been answered: as far as `cursor` of its list, or for good.
 
-    number: int
+    `number` is the note's; none for a request that was made before its note was stored: then it is found by its object.
+    """
+
+    number: int | None
+    kind: ObjectType
+    purpose: str
+    object_id: str
     cursor: str | None = None
     done: bool = True
 

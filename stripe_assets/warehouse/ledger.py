@@ -45,9 +45,9 @@ class StoredSlice:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A request to be made for one object: its children from `cursor` on, or itself."""
+    """A request to be made for one object: its children from `cursor` on, or itself; `number` is the note's, once stored."""
 
-    number: int
+    number: int | None
     object_id: str
     cursor: str | None
 
@@ -103,7 +103,7 @@ class Ledger:
             self._run("delete from stripe_sync.slices where account_id = ? and type = ?", kind.name)
         self._run(
             f"update stripe_sync.checkpoints set state = '{COMPLETE}', updated_at = now(), "
-            f"created_from = greatest(created_from, {created_from if created_from is not None else 'null'}) where account_id = ? and type = ?",
+            f"created_from = greatest(created_from, {'null' if created_from is None else created_from}) where account_id = ? and type = ?",
             kind.name,
         )
 
@@ -138,7 +138,8 @@ class Ledger:
         newest = [progress.newest for progress in progresses if progress.newest is not None]
         if newest:
             self._run(
-                f"update stripe_sync.checkpoints set created_from = greatest(created_from, {max(newest)}) where account_id = ? and type = ?",
+                f"update stripe_sync.checkpoints set created_from = greatest(created_from, {max(newest)}) "
+                "where account_id = ? and type = ?",
                 kind.name,
             )
 
@@ -148,7 +149,8 @@ class Ledger:
         An older note about the same parent is replaced.
         """
         self._run(
-            f"delete from stripe_sync.pending where account_id = ? and type = ? and purpose = 'children' and object_id in (select parent_id from ({source}))",
+            "delete from stripe_sync.pending where account_id = ? and type = ? and purpose = 'children' "
+            f"and object_id in (select parent_id from ({source}))",
             child.name,
         )
         self._run(
@@ -163,19 +165,17 @@ class Ledger:
         parents = f"stripe.{quoted(child.parent.type)}"
         self.pend_children(
             child,
-            f"select id as parent_id, null as cursor from {parents} where _account_id = {literal(self._account_id)} and _deleted_at is null",
+            f"select id as parent_id, null as cursor from {parents} "
+            f"where _account_id = {literal(self._account_id)} and _deleted_at is null",
         )
         self.save_slices(child, [SliceProgress((SliceRange(0),), 0, None, done=False)])
 
-    def pending(self, kind: ObjectType, purpose: str, *, after: int, most: int) -> list[Pending]:
-        """Read the next notes of one purpose, in the order in which they were made."""
-        rows = self._all(
-            f"select number, object_id, cursor from stripe_sync.pending where account_id = ? and type = ? and purpose = ? and number > ? order by number limit {most}",
-            kind.name,
-            purpose,
-            after,
-        )
-        return [Pending(*row) for row in rows]
+    def pending(self, kind: ObjectType, purpose: str, *, after: int, most: int) -> tuple[list[Pending], int]:
+        """Read the next notes of one purpose in the order in which they were made, and how many there are from there on."""
+        where = "from stripe_sync.pending where account_id = ? and type = ? and purpose = ? and number > ?"
+        rows = self._all(f"select number, object_id, cursor {where} order by number limit {most}", kind.name, purpose, after)
+        left = int(self._all(f"select count(*) {where}", kind.name, purpose, after)[0][0]) if len(rows) == most else len(rows)
+        return [Pending(*row) for row in rows], left
 
     def kinds_pending(self) -> set[tuple[str, str]]:
         """List the types and purposes that requests are still to be made for."""
@@ -184,13 +184,26 @@ class Ledger:
 
     def answered(self, progresses: Sequence[PendingProgress]) -> None:
         """Strike out what has been answered; move the cursor of what has been answered in part."""
-        done = [progress.number for progress in progresses if progress.done]
-        if done:
-            self._run("delete from stripe_sync.pending where account_id = ? and number in (select unnest(?::bigint[]))", done)
+        numbers = [progress.number for progress in progresses if progress.done and progress.number is not None]
+        if numbers:
+            self._run("delete from stripe_sync.pending where account_id = ? and number in (select unnest(?::bigint[]))", numbers)
+        unnumbered = [progress for progress in progresses if progress.done and progress.number is None]
+        if unnumbered:
+            self._run(
+                "delete from stripe_sync.pending where account_id = ? and (type, purpose, object_id) in "
+                "(select unnest(?::varchar[]), unnest(?::varchar[]), unnest(?::varchar[]))",
+                [progress.kind.name for progress in unnumbered],
+                [progress.purpose for progress in unnumbered],
+                [progress.object_id for progress in unnumbered],
+            )
         for progress in progresses:
             if not progress.done:
                 self._run(
-                    f"update stripe_sync.pending set cursor = $2 where account_id = $1 and number = {progress.number}", progress.cursor
+                    "update stripe_sync.pending set cursor = $5 where account_id = $1 and type = $2 and purpose = $3 and object_id = $4",
+                    progress.kind.name,
+                    progress.purpose,
+                    progress.object_id,
+                    progress.cursor,
                 )
 
     def oldest_open(self, kind: ObjectType) -> int | None:
@@ -227,7 +240,8 @@ class Ledger:
         """Note how a run ended, and each of its types."""
         rows = list(results)
         self._connection.execute(
-            "update stripe_sync.runs set ended_at = now(), state = ?, requests = ?, objects = ?, throttled = ?, seconds = ?, details = ? where run_id = ?",
+            "update stripe_sync.runs set ended_at = now(), state = ?, requests = ?, objects = ?, throttled = ?, seconds = ?, details = ? "
+            "where run_id = ?",
             [state, requests, sum(row.rows for row in rows), throttled, seconds, json.dumps(details), run_id],
         )
         for row in rows:

@@ -59,8 +59,7 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._stored = 0
         self._submitted = 0
-        self._turns = 0
-        self._progress = asyncio.Condition()
+        self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def congested(self) -> bool:
@@ -75,22 +74,18 @@ class Writer:
     async def flushed(self) -> None:
         """Wait until everything that was submitted before is stored."""
         mark = self._submitted
-        async with self._progress:
-            while self._stored < mark:
-                self.channel.hurry()
-                await self._progress.wait()
+        while self._stored < mark:
+            self.channel.hurry()
+            await self.next_chunk()
 
     async def next_chunk(self) -> None:
-        """Wait until something more has been stored."""
-        mark = self._turns
-        async with self._progress:
-            await self._progress.wait_for(lambda: self._turns > mark)
+        """Wait until something more has been stored, or somebody gave a `nudge`."""
+        await asyncio.shield(self._turn)
 
-    async def nudge(self) -> None:
+    def nudge(self) -> None:
         """Wake those who wait for the next chunk: something else has changed that they should know of."""
-        async with self._progress:
-            self._turns += 1
-            self._progress.notify_all()
+        self._turn.set_result(None)
+        self._turn = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """Store until the channel is closed and empty. Raises `WarehouseError`; nothing is then half-written."""
@@ -99,7 +94,7 @@ class Writer:
             for name, rows in stored.items():
                 self._on_rows(name, rows)
             self._stored += len(batch)
-            await self.nudge()
+            self.nudge()
 
     async def call(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """Run database work in one transaction on the writer's thread. Raises `WarehouseError`."""

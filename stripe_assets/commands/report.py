@@ -1,0 +1,61 @@
+"""Tells how a sync ended: one line or row for each type, what it took, and what is missing and why."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+
+from stripe_assets.commands.console import figures_table, span
+from stripe_assets.sync.engine import Summary
+from stripe_assets.sync.settings import Settings
+from stripe_assets.warehouse.ledger import TypeResult
+
+
+def finished(result: TypeResult) -> str:
+    """Tell in one line how a type ended."""
+    return f"{result.type}: {result.state}, {result.rows:,} rows, {result.requests:,} requests, {result.seconds:.1f} s"
+
+
+def as_json(summary: Summary, settings: Settings) -> dict[str, Any]:
+    """Give the summary as the object that `--json` prints."""
+    return {
+        "run_id": summary.run_id,
+        "account_id": summary.account_id,
+        "duckdb": str(settings.duckdb),
+        "complete": summary.complete,
+        "rows": summary.rows,
+        "requests": summary.requests,
+        "seconds": summary.seconds,
+        "requests_per_second": per_second(summary),
+        "throttled": summary.throttled,
+        "types": [asdict(result) for result in summary.results],
+    }
+
+
+def per_second(summary: Summary) -> float:
+    """Give the requests per second of the whole run."""
+    return round(summary.requests / summary.seconds, 1) if summary.seconds else 0.0
+
+
+def show(summary: Summary, settings: Settings, console: Console, *, limit: float | None) -> None:
+    """Print the table of types, the totals, and what could not be read. `limit` is in requests per second."""
+    table = figures_table("type", "state", "rows", "requests", "seconds", words=2)
+    for result in summary.results:
+        table.add_row(result.type, result.state, f"{result.rows:,}", f"{result.requests:,}", f"{result.seconds:.1f}")
+    table.add_section()
+    table.add_row("total", "", f"{summary.rows:,}", f"{summary.requests:,}", f"{summary.seconds:.1f}", style="bold")
+    console.print(table)
+    allowed = f"of {limit:g} allowed" if limit else "with no limit"
+    pace = f"{summary.rows:,} rows written in {span(summary.seconds)}, {per_second(summary):g} requests/s {allowed}"
+    slowed = sum(summary.throttled.values())
+    throttled = f"; Stripe said {slowed} times to slow down" if slowed else ""
+    console.print(f"\n{settings.duckdb}: {pace}{throttled}", markup=False, soft_wrap=True)
+
+
+def missing(summary: Summary) -> list[str]:
+    """Name each type that is not complete, with the reason; nothing if all are."""
+    return [f"{result.type} was {_ended(result)}: {result.reason}" for result in summary.results if result.state != "complete"]
+
+
+def _ended(result: TypeResult) -> str:
+    return "skipped" if result.state == "skipped" else "not completed"

@@ -1,0 +1,176 @@
+"""Tells what a mirror holds and how fresh it is, from the file alone: nothing is asked of Stripe and nothing is written."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import typer
+from rich.console import Console
+
+from stripe_assets.catalog.types import Catalog, ObjectType, load
+from stripe_assets.commands.console import errors_console, figures_table, log_to, results_console, span
+from stripe_assets.commands.endings import CommandError
+from stripe_assets.errors import WarehouseError
+from stripe_assets.warehouse.database import Database
+from stripe_assets.warehouse.tables import literal, table
+
+WAIT = 30.0
+"""Seconds to wait for a sync that is writing; it lets go of the file after each chunk, within a few seconds."""
+
+LAST_RESULTS = """
+    select type, arg_max(t.state, r.started_at) as state, arg_max(t.reason, r.started_at) as reason,
+        arg_max(t.request_id, r.started_at) as request_id, max(r.ended_at) as ended_at
+    from stripe_sync.run_types t inner join stripe_sync.runs r using (run_id) group by type
+"""
+CHECKPOINTS = "select type, bool_or(state = 'backfill'), min(updated_at) from stripe_sync.checkpoints group by type"
+DEAD_LETTERS = "select type, count(*) from stripe_sync.dead_letters group by type"
+LAST_RUN = """
+    select run_id, state, started_at, ended_at, requests, seconds, json_extract(details, '$.pid')
+    from stripe_sync.runs order by started_at desc limit 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeStatus:
+    """How one type stands. `lag_seconds` is the time since it was last known to equal the account."""
+
+    type: str
+    state: str
+    rows: int
+    deleted: int
+    last_sync: datetime | None
+    lag_seconds: float | None
+    dead_letters: int
+    reason: str | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The newest run: `running`, `complete`, `partial`, `failed` or `interrupted`."""
+
+    run_id: str
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    requests: int | None
+    seconds: float | None
+
+
+def status(path: Path, *, as_json: bool, debug: bool) -> None:
+    """Print how each type stands. Raises `CommandError` where nothing is mirrored yet, and `WarehouseError`."""
+    log_to(errors_console(), debug=debug)
+    run, types = read(path, load(), now=datetime.now(UTC))
+    if as_json:
+        found = {"duckdb": str(path), "last_run": asdict(run) if run else None, "types": [asdict(one) for one in types]}
+        typer.echo(json.dumps(found, default=_plain))
+    else:
+        show(path, run, types, results_console())
+
+
+def read(path: Path, catalog: Catalog, *, now: datetime) -> tuple[LastRun | None, list[TypeStatus]]:
+    """Read the newest run and every type's state from the file."""
+    if not path.exists():
+        raise CommandError(
+            f"{path} does not exist, nothing is mirrored yet: run `stripe-assets sync`, or `stripe-assets demo` to look around; "
+            "STRIPE_DUCKDB names another file"
+        )
+    try:
+        with Database(path, wait=WAIT).open(read_only=True) as connection:
+            present = {
+                row[0] for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'stripe'").fetchall()
+            }
+            run = connection.execute(LAST_RUN).fetchone()
+            results = {row[0]: row[1:] for row in connection.execute(LAST_RESULTS).fetchall()}
+            checkpoints = {row[0]: row[1:] for row in connection.execute(CHECKPOINTS).fetchall()}
+            dead: dict[str, int] = dict(connection.execute(DEAD_LETTERS).fetchall())
+            counts = _counts(connection, [kind for kind in catalog if kind.name in present])
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"{path} holds no mirror ({str(error).splitlines()[0]}): run `stripe-assets sync`, or set STRIPE_DUCKDB"
+        ) from error
+    types = [
+        _status(kind.name, counts.get(kind.name, (0, 0)), results.get(kind.name), checkpoints.get(kind.name), dead.get(kind.name, 0), now)
+        for kind in catalog
+    ]
+    return (_run(run) if run else None), types
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, kinds: list[ObjectType]) -> dict[str, tuple[int, int]]:
+    """Count the rows of each table that stand, and those that were found deleted."""
+    if not kinds:
+        return {}
+    each = (f"select {literal(kind.name)}, count(*) - count(_deleted_at), count(_deleted_at) from {table(kind)}" for kind in kinds)
+    return {name: (rows, deleted) for name, rows, deleted in connection.execute(" union all ".join(each)).fetchall()}
+
+
+def _status(
+    name: str, counts: tuple[int, int], result: tuple[Any, ...] | None, checkpoint: tuple[Any, ...] | None, dead: int, now: datetime
+) -> TypeStatus:
+    """Decide a type's state: what the last run said of it, unless it was interrupted: then what the checkpoint says."""
+    state, reason, request_id, ended_at = result or ("never mirrored", None, None, None)
+    backfilling, fresh_at = checkpoint or (False, None)
+    if backfilling and state in ("complete", "never mirrored"):
+        state = "partial"
+    elif result is None and checkpoint is not None:
+        state = "complete"  # the run that read it was interrupted later
+    known = fresh_at if state == "complete" else None
+    return TypeStatus(
+        type=name,
+        state=state,
+        rows=counts[0],
+        deleted=counts[1],
+        last_sync=ended_at,
+        lag_seconds=round((now - known).total_seconds(), 1) if known else None,
+        dead_letters=dead,
+        reason=reason,
+        request_id=request_id,
+    )
+
+
+def _run(row: tuple[Any, ...]) -> LastRun:
+    run_id, state, started_at, ended_at, requests, seconds, pid = row
+    if state == "running" and not _alive(pid):
+        state = "interrupted"
+    return LastRun(run_id, state, started_at, ended_at, requests, seconds)
+
+
+def _alive(pid: str | None) -> bool:
+    try:
+        os.kill(int(pid or 0), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return bool(pid)
+
+
+def show(path: Path, run: LastRun | None, types: list[TypeStatus], out: Console) -> None:
+    """Print the newest run, a table of types, and the reasons of those that are not complete."""
+    if run is not None:
+        ended = f"{run.requests:,} requests in {span(run.seconds)}" if run.seconds is not None and run.requests is not None else "not ended"
+        out.print(f"{path}: last sync {run.started_at:%Y-%m-%d %H:%M:%S} UTC, {run.state}, {ended}\n", markup=False, soft_wrap=True)
+    listing = figures_table("type", "state", "rows", "last sync (UTC)", "lag", "dead letters", words=2)
+    for one in types:
+        listing.add_row(
+            one.type,
+            one.state,
+            f"{one.rows:,}",
+            f"{one.last_sync:%Y-%m-%d %H:%M}" if one.last_sync else "",
+            span(one.lag_seconds) if one.lag_seconds is not None else "",
+            str(one.dead_letters or ""),
+        )
+    out.print(listing)
+    for one in types:
+        if one.reason:
+            out.print(f"\n{one.type} is {one.state}: {one.reason}", markup=False, soft_wrap=True)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{value!r} has no JSON form")

@@ -1,0 +1,68 @@
+"""A sync and its status, typed by hand, on a small simulated account over a real socket."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from stripe_assets.catalog.types import load
+from stripe_assets.simulator.server import Serving
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+LISTED = {
+    "customers": "customer",
+    "charges": "charge",
+    "invoices": "invoice",
+    "events": "event",
+    "refunds": "refund",
+    "products": "product",
+}
+
+
+def test_sync_prints_one_json_object_that_tells_all_types(run: Run, stripe: Serving) -> None:
+    """Scripts read standard output, people standard error: neither finds the other's there."""
+    result = run("sync", "--json", "--no-limit")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert [row["type"] for row in summary["types"]] == list(load().names)
+    assert {row["state"] for row in summary["types"]} == {"complete"}
+    assert (summary["complete"], summary["account_id"]) == (True, stripe.account.id)
+    status = json.loads(run("status", "--json").stdout)
+    rows = {row["type"]: row["rows"] for row in status["types"]}
+    assert {name: rows[name] for name in LISTED} == {name: len(stripe.account.objects(kind)) for name, kind in LISTED.items()}
+    assert status["last_run"]["state"] == "complete"
+    assert all(row["lag_seconds"] >= 0 and row["dead_letters"] == 0 for row in status["types"])
+
+
+def test_sync_ends_with_a_line_per_type_and_totals(run: Run) -> None:
+    result = run("sync", "coupons", "products", "--no-limit")
+    assert result.exit_code == 0
+    assert [line.split()[:2] for line in result.stdout.splitlines()[1:3]] == [["products", "complete"], ["coupons", "complete"]]
+    assert "with no limit" in result.stdout
+    assert "coupons: complete, 4 rows, 1 requests" in result.stderr
+
+
+def test_a_restricted_key_ends_with_3_and_names_what_it_may_not_read(run: Run, restricted: str) -> None:
+    result = run("sync", "disputes", "coupons", "--no-limit", "--json", STRIPE_API_KEY=restricted)
+    assert result.exit_code == 3
+    assert {row["type"]: row["state"] for row in json.loads(result.stdout)["types"]} == {"coupons": "complete", "disputes": "skipped"}
+    assert "stripe-assets: disputes was skipped:" in result.stderr
+    assert "permission" in result.stderr
+    assert restricted not in result.output
+    shown = run("status").stdout
+    assert "disputes is skipped" in shown
+    assert "permission" in shown
+
+
+def test_status_before_the_first_sync_says_what_to_run(run: Run) -> None:
+    result = run("status")
+    assert result.exit_code == 1
+    assert "nothing is mirrored yet: run `stripe-assets sync`" in result.stderr
+
+
+def test_status_tells_which_types_were_never_mirrored(run: Run) -> None:
+    run("sync", "coupons", "--no-limit")
+    states = {row["type"]: row["state"] for row in json.loads(run("status", "--json").stdout)["types"]}
+    assert (states.pop("coupons"), set(states.values())) == ("complete", {"never mirrored"})

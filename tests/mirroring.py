@@ -1,0 +1,62 @@
+"""Syncs a simulated account inside the test's process, in virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import virtual_time
+
+from stripe_assets.simulator.account import Account
+from stripe_assets.simulator.http import application
+from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.settings import Settings
+
+NOW = 1_790_000_000
+"""The simulated present of accounts whose story does not depend on the day of the test."""
+
+
+@dataclass
+class World:
+    """A simulated account, served in the process, and the file that mirrors it."""
+
+    database: Path
+    account: Account
+    options: dict[str, Any] = field(default_factory=dict)
+    key: str = "sk_test_simulator"
+    rate_limit: float = 100.0
+    clock: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.app = application(self.account, **self.options)
+
+    def sync(
+        self,
+        types: Iterable[str] = (),
+        *,
+        meanwhile: Callable[[], Awaitable[None]] | None = None,
+        **options: Any,
+    ) -> Summary:
+        """Run one sync; `meanwhile` runs beside it. Afterwards `clock` holds the seconds it took, in virtual time."""
+        mirror = Mirror(
+            Settings(api_key=self.key, api_base="http://stripe.test", duckdb=self.database, rate_limit=self.rate_limit),
+            transport=httpx.ASGITransport(self.app),
+        )
+
+        async def main() -> Summary:
+            beside = asyncio.ensure_future(meanwhile()) if meanwhile is not None else None
+            try:
+                summary = await mirror.sync(types, **options)
+            finally:
+                if beside is not None:
+                    await beside
+            self.clock = asyncio.get_running_loop().time()
+            return summary
+
+        return virtual_time.run(main())
+
+    def asked(self, path: str) -> list[Any]:
+        """Give the requests that a path has answered."""
+        return [request for request in self.app.requests if request.path == path]

@@ -1,0 +1,103 @@
+"""What Dagster loads is whole: every type an asset, every model downstream of the tables that it reads, one nightly job."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from equality import differences
+from mirroring import NOW
+
+from stripe_assets.assets import asset_key
+from stripe_assets.catalog.types import load
+from stripe_assets.definitions import build
+from stripe_assets.resources import StripeResource
+from stripe_assets.simulator.account import Account
+from stripe_assets.simulator.server import Serving, serving
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Serving]:
+    with serving(Account(seed=1, customers=80, now=NOW), keys={"sk_test_simulator": None, "rk_test_limited": {"transfer"}}) as server:
+        yield server
+
+
+def definitions(server: Serving, database: Path, *, key: str = "sk_test_simulator") -> dg.Definitions:
+    return build(stripe=StripeResource(api_key=key, api_base=server.url, duckdb=str(database), rate_limit=500.0))
+
+
+def run(found: dg.Definitions, *names: str) -> dg.ExecuteInProcessResult:
+    """Materialise the named types, as a click in the page does; everything without names, as the night does."""
+    job = found.resolve_job_def("stripe_nightly")
+    return job.execute_in_process(raise_on_error=False, asset_selection=[asset_key(name) for name in names] or None)
+
+
+def test_every_type_is_an_asset_in_a_group_of_stripes_products() -> None:
+    graph = build().resolve_asset_graph()
+    for kind in load():
+        assert graph.get(asset_key(kind.name)).group_name == kind.group
+    groups = {kind.group for kind in load()}
+    assert groups == {"customers", "products", "billing", "payments", "balance", "connect", "events"}
+
+
+def test_models_stand_below_the_tables_that_they_read() -> None:
+    graph = build().resolve_asset_graph()
+    for kind in load():
+        staged = dg.AssetKey(["staging", f"stg_stripe__{kind.name}"])
+        assert asset_key(kind.name) in graph.get(staged).parent_keys
+    upstream = graph.get_ancestor_asset_keys(dg.AssetKey(["marts", "revenue_daily"]))
+    assert asset_key("balance_transactions") in upstream
+
+
+def test_nightly_job_is_scheduled_at_two() -> None:
+    found = build()
+    schedule = found.resolve_schedule_def("stripe_nightly_at_two")
+    assert schedule.cron_schedule == "0 2 * * *"
+    assert schedule.job_name == "stripe_nightly"
+    selected = found.resolve_job_def("stripe_nightly").asset_layer.executable_asset_keys
+    assert {asset_key(kind.name) for kind in load()} <= set(selected)
+
+
+def test_one_type_can_be_materialised_by_itself(served: Serving, tmp_path: Path) -> None:
+    database = tmp_path / "stripe.duckdb"
+    result = run(definitions(served, database), "prices")
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    metadata = {name: value.value for name, value in event.materialization.metadata.items()}
+    assert event.asset_key == asset_key("prices")
+    assert metadata["dagster/row_count"] == metadata["rows written"] == len(served.account.objects("price"))
+    assert metadata["requests"] == 1
+    assert metadata["state"] == "complete"
+    assert differences(database, served.account, types=("prices",)) == []
+
+
+def test_child_is_read_with_its_parent(served: Serving, tmp_path: Path) -> None:
+    database = tmp_path / "stripe.duckdb"
+    result = run(definitions(served, database), "invoice_lines")
+    assert result.success
+    assert [event.asset_key for event in result.get_asset_materialization_events()] == [asset_key("invoice_lines")]
+    assert differences(database, served.account, types=("invoices", "invoice_lines")) == []
+
+
+def test_the_night_mirrors_everything_and_builds_the_models(served: Serving, tmp_path: Path) -> None:
+    """With a key that lacks a permission: that type says so, and the models are built all the same."""
+    database = tmp_path / "stripe.duckdb"
+    result = run(definitions(served, database, key="rk_test_limited"))
+    assert result.success
+    made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
+    assert {"marts/revenue_daily", "marts/mrr_monthly", "stripe/charges"} <= made
+    checks = {(check.asset_key, check.check_name): check for check in result.get_asset_check_evaluations()}
+    refused = checks[asset_key("transfers"), "complete"]
+    assert not refused.passed
+    assert refused.severity is dg.AssetCheckSeverity.WARN
+    assert "permission" in (refused.description or "")
+    assert checks[asset_key("charges"), "complete"].passed
+    assert differences(database, served.account, types=tuple(name for name in load().names if name != "transfers")) == []
+
+
+def test_missing_key_fails_the_run_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STRIPE_API_KEY", raising=False)
+    monkeypatch.delenv("STRIPE_API_KEY_FILE", raising=False)
+    result = run(build(stripe=StripeResource(duckdb=str(tmp_path / "stripe.duckdb"))), "prices")
+    (failure,) = result.get_step_failure_events()
+    assert "set STRIPE_API_KEY" in (failure.step_failure_data.user_failure_data.description or "")
