@@ -4,6 +4,7 @@ The models themselves live in `dbt/`. dbt runs in a process of its own, after th
 """
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +38,14 @@ def project() -> DbtProject:
     sources = [path for folder in ("models", "seeds", "macros", "tests") for path in (PROJECT / folder).rglob("*") if path.is_file()]
     newest = max(path.stat().st_mtime for path in [*sources, PROJECT / "dbt_project.yml"])
     if not found.manifest_path.exists() or found.manifest_path.stat().st_mtime < newest:
-        found.preparer.prepare(found)
+        resource(found).cli(["parse", "--quiet"], target_path=found.target_path).wait()
     return found
+
+
+def resource(found: DbtProject) -> DbtCliResource:
+    """Give the dbt that is installed beside this Python, whether or not the virtual environment was activated."""
+    beside = Path(sys.executable).with_name("dbt")
+    return DbtCliResource(project_dir=found, dbt_executable=str(beside) if beside.exists() else "dbt")
 
 
 def models(found: DbtProject) -> dg.AssetsDefinition:

@@ -1,11 +1,10 @@
 """What Dagster loads: assets, models, the nightly job, and the resources they share."""
 
 import dagster as dg
-from dagster_dbt import DbtCliResource
 
 from stripe_assets import automation
 from stripe_assets.assets import mirrored
-from stripe_assets.dbt_models import models, project
+from stripe_assets.dbt_models import models, project, resource
 from stripe_assets.resources import StripeResource
 
 
@@ -19,7 +18,7 @@ def build(*, stripe: StripeResource | None = None) -> dg.Definitions:
         assets=[mirrored, models(found)],
         jobs=[automation.NIGHTLY],
         schedules=[automation.AT_TWO],
-        resources={"stripe": stripe or StripeResource(), "dbt": DbtCliResource(project_dir=found)},
+        resources={"stripe": stripe or StripeResource(), "dbt": resource(found)},
         executor=dg.in_process_executor,
     )
 

@@ -6,11 +6,15 @@ Objects stay raw JSON: nothing here builds a Python object for each of them. Whe
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from typing import Any
 
 import msgspec
 
 from stripe_assets.errors import CursorLost, Missing, Refused, Rejected, RequestError, Throttled, Transient, Unauthorized
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding a damaged body raises: it is cut, not UTF-8, or nested without an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Stub(msgspec.Struct, frozen=True):
 
 class _Envelope(msgspec.Struct, frozen=True):
     data: list[msgspec.Raw]
-    has_more: bool = False
+    has_more: bool
 
 
 class _Fault(msgspec.Struct, frozen=True):
@@ -68,7 +72,7 @@ def read_page(answer: Answer) -> Page:
         envelope = _envelopes.decode(answer.body)
         first = _stubs.decode(envelope.data[0]) if envelope.data else None
         last = _stubs.decode(envelope.data[-1]) if envelope.data else None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise damaged(answer, error) from error
     return Page(tuple(envelope.data), envelope.has_more, first, last)
 
@@ -95,7 +99,7 @@ def read_stub(answer: Answer) -> Stub:
         if not answer.body.isascii():
             answer.body.decode()
         return _stubs.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise damaged(answer, error) from error
 
 
@@ -150,12 +154,13 @@ def _kind(status: int, fault: _Fault, should_retry: str | None) -> type[RequestE
 def _fault(body: bytes) -> _Fault:
     try:
         return _faults.decode(body).error
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _Fault()
 
 
 def _seconds(text: str | None) -> float | None:
     try:
-        return max(0.0, float(text)) if text is not None else None
+        seconds = float(text or "nan")
     except ValueError:
         return None  # a date: Stripe sends seconds if anything, and our own back-off covers the rest
+    return max(0.0, seconds) if isfinite(seconds) else None

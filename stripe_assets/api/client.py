@@ -17,7 +17,7 @@ import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
 from stripe_assets.api.answers import Answer, refusal
-from stripe_assets.errors import RequestError, Throttled, Transient
+from stripe_assets.errors import Throttled, Transient
 from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
 
@@ -27,6 +27,8 @@ THROTTLED_ATTEMPTS = 40
 """The same for 429s of a limiter, which say that all is well and only somebody else is faster."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 """Seconds before the second attempt, doubled for each further one up to the longest; jitter takes up to half away."""
+FIRST_THROTTLED_PAUSE, THROTTLED_GROWTH = 0.2, 1.25
+"""The same for 429s of a limiter: soon again, as the slots are what paces, but for five minutes if it must be."""
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 
 Params = Mapping[str, str | int | Sequence[str]]
@@ -88,27 +90,24 @@ class StripeClient:
 
         Raises `RequestError`: `Transient` or `Throttled` only after the last of a bounded number of attempts.
         """
-        failures = Counter[type[RequestError]]()
+        failures = Counter[bool]()
         while True:
             try:
                 return read(await self._send(request))
             except (Transient, Throttled) as error:
-                failures[type(error)] += 1
                 limiter_spoke = isinstance(error, Throttled) and error.reason is not None
-                if failures[type(error)] >= (THROTTLED_ATTEMPTS if limiter_spoke else attempts):
+                failures[limiter_spoke] += 1
+                if failures[limiter_spoke] >= (THROTTLED_ATTEMPTS if limiter_spoke else attempts):
                     error.args = (f"{error.args[0]} (given up after {failures.total()} attempts)",)
                     raise
-                await asyncio.sleep(self._pause(error, failures[type(error)]))
+                await asyncio.sleep(self._pause(error, failures[limiter_spoke]))
 
     async def _send(self, request: Request) -> Answer:
         async with self.limiter.slot(request.endpoint, priority=request.priority):
             self.requests[request.endpoint] += 1
-            try:
-                response = await self._http.get(request.path, params=_flat(request.params))
-            except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-                reason = str(error) or type(error).__name__
-                message = f"GET {request.path}: no whole answer from {self._http.base_url.host}: {reason}"
-                raise Transient(message, path=request.path) from error
+            response = await self._answer(request)
+            if isinstance(response, Transient):
+                raise response
             if response.status_code == 200:
                 return Answer(request.path, response.content, response.headers.get("request-id"))
             no = refusal(request.path, response.status_code, response.headers, response.content)
@@ -116,22 +115,36 @@ class StripeClient:
                 self.limiter.slow_down(request.endpoint, no.reason, pause=no.retry_after or 0.0)
             raise no
 
-    def _pause(self, error: RequestError, attempt: int) -> float:
-        """Give the seconds to wait before the next attempt.
+    async def _answer(self, request: Request) -> httpx.Response | Transient:
+        """Send once and give the answer, or the error to raise if there is none.
 
-        A limiter's 429 waits for the next slot of a bucket that has just been slowed down: no further pause is needed.
+        Raised in here, it would have aiohttp's error as its context, whose `repr` shows the request's headers: the key.
         """
-        if isinstance(error, Throttled) and error.reason is not None:
-            return (error.retry_after or 0.0) + self._random.uniform(0.0, 0.2)
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1))
-        return max(error.retry_after or 0.0 if isinstance(error, Throttled) else 0.0, self._random.uniform(longest / 2, longest))
+        try:
+            return await self._http.get(request.path, params=_flat(request.params))
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            reason = str(error) or type(error).__name__
+            message = f"GET {request.path}: no whole answer from {self._http.base_url.host}: {reason}"
+            return Transient(message, path=request.path)
+
+    def _pause(self, error: Transient | Throttled, attempt: int) -> float:
+        """Give the seconds to wait before the next attempt."""
+        asked_for, first, growth = 0.0, FIRST_PAUSE, 2.0
+        if isinstance(error, Throttled):
+            asked_for = error.retry_after or 0.0
+            if error.reason is not None:
+                first, growth = FIRST_THROTTLED_PAUSE, THROTTLED_GROWTH
+        longest = min(LONGEST_PAUSE, first * growth ** (attempt - 1))
+        return asked_for + self._random.uniform(longest / 2, longest)
 
 
 def _flat(params: Params) -> list[tuple[str, Scalar]]:
-    """Write parameters as Stripe reads them: a list becomes `name[]` repeated."""
+    """Write parameters as Stripe reads them: a list becomes `name[]` repeated, a truth value is in small letters."""
     flat: list[tuple[str, Scalar]] = []
     for name, value in params.items():
-        if isinstance(value, str | int):
+        if isinstance(value, bool):
+            flat.append((name, str(value).lower()))
+        elif isinstance(value, str | int):
             flat.append((name, str(value)))
         else:
             flat += [(f"{name}[]", entry) for entry in value]

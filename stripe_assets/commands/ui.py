@@ -14,6 +14,8 @@ INSTANCE = """\
 # Written once by `stripe-assets ui`; yours to change.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 # Runs of the same pool wait for each other: two syncs at once would fight for the DuckDB file.
 concurrency:
   pools:

@@ -73,7 +73,7 @@ class RateBucket:
         self._next_at = max(self._next_at, now + pause)
         if self._cut_at is not None and now - self._cut_at < COOL_DOWN:
             return
-        self._rate = max(min(1.0, self.limit), self.rate(now) * BACK_OFF)
+        self._rate = max(min(1.0, self.limit / 10), self.rate(now) * BACK_OFF)
         self._cut_at = self._changed_at = now
         self._guard.rates = self._guard_rates()
 

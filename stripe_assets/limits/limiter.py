@@ -10,10 +10,11 @@ wait, when a request ends, and when a timer says that a bucket has refilled. Ret
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 
-from stripe_assets.limits.bucket import RateBucket
+from stripe_assets.limits.bucket import COOL_DOWN, RateBucket
 from stripe_assets.limits.priority import Priority
 
 PATIENCE = 5.0
@@ -32,9 +33,10 @@ class Limits:
     in_flight: int = MOST_IN_FLIGHT
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiter:
     priority: Priority
+    number: int
     since: float
     ready: asyncio.Future[None]
 
@@ -45,7 +47,14 @@ class _Endpoint:
     bucket: RateBucket | None
     waiting: dict[Priority, deque[_Waiter]] = field(default_factory=lambda: {priority: deque() for priority in Priority})
     in_flight: int = 0
-    work_left: float = 0.0
+    work_left: float = float("inf")  # not known yet: the first answer will tell, so it is worth most
+
+    def heads(self) -> list[_Waiter]:
+        """Give who is next in each priority. Who was cancelled, but could not yet take itself out, is gone for good."""
+        for queue in self.waiting.values():
+            while queue and queue[0].ready.cancelled():
+                queue.popleft()
+        return [queue[0] for queue in self.waiting.values() if queue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +77,10 @@ class Limiter:
         self._account = RateBucket("account", limits.account) if limits.account else None
         self._endpoints: dict[str, _Endpoint] = {}
         self._most_in_flight = float(limits.in_flight)
+        self._crowded_until = 0.0
         self._in_flight = 0
         self._granted = 0
+        self._arrivals = count()
         self._timer: asyncio.TimerHandle | None = None
         self._throttled: Counter[str] = Counter()
 
@@ -89,7 +100,7 @@ class Limiter:
             self._dispatch()
 
     def work_left(self, endpoint: str, pages: float) -> None:
-        """Say how many requests an endpoint still expects: within a priority the one with most goes first."""
+        """Say how many requests an endpoint still expects: within a priority the one with most goes first, or who has not said."""
         self._place(endpoint).work_left = pages
 
     def has_room(self, endpoint: str) -> bool:
@@ -111,8 +122,10 @@ class Limiter:
             self._account.slow_down(now, pause=pause)
         elif reason == "endpoint-rate" and (bucket := self._place(endpoint).bucket) is not None:
             bucket.slow_down(now, pause=pause)
-        elif reason in ("global-concurrency", "endpoint-concurrency"):
-            self._most_in_flight = max(LEAST_IN_FLIGHT, min(self._most_in_flight, self._in_flight + 1) * 0.7)
+        elif reason in ("global-concurrency", "endpoint-concurrency") and now >= self._crowded_until:
+            self._crowded_until = now + COOL_DOWN
+            least = min(LEAST_IN_FLIGHT, self.limits.in_flight)
+            self._most_in_flight = max(least, min(self._most_in_flight, self._in_flight + 1) * 0.7)
 
     def waiting(self) -> int:
         """Count the requests that wait for a slot."""
@@ -133,18 +146,19 @@ class Limiter:
 
     async def _wait(self, place: _Endpoint, priority: Priority) -> None:
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(priority, loop.time(), loop.create_future())
+        waiter = _Waiter(priority, next(self._arrivals), loop.time(), loop.create_future())
         place.waiting[priority].append(waiter)
         self._dispatch()
         try:
             await waiter.ready
         except asyncio.CancelledError:
-            if waiter.ready.done() and not waiter.ready.cancelled():
+            if waiter.ready.cancelled():
+                with suppress(ValueError):  # a dispatch in the same moment has removed it
+                    place.waiting[priority].remove(waiter)
+            else:
                 self._in_flight -= 1  # the slot was granted in the same moment: give the place back
                 place.in_flight -= 1
                 self._dispatch()
-            else:
-                place.waiting[priority].remove(waiter)
             raise
 
     def _dispatch(self) -> None:
@@ -164,15 +178,14 @@ class Limiter:
             self._grant(place, now)
 
     def _grant(self, place: _Endpoint, now: float) -> None:
-        queue = min((q for q in place.waiting.values() if q), key=lambda q: (_risen(q[0], now), q[0].since))
+        queue = min((q for q in place.waiting.values() if q), key=lambda q: (_risen(q[0], now), q[0].number))
         waiter = queue.popleft()
         self._in_flight += 1
         place.in_flight += 1
         self._granted += 1
         # One success more at once for every round of requests that went well.
         self._most_in_flight = min(float(self.limits.in_flight), self._most_in_flight + 1 / max(self._most_in_flight, 1))
-        if not waiter.ready.done():
-            waiter.ready.set_result(None)
+        waiter.ready.set_result(None)
 
     def _best(self, now: float) -> tuple[_Endpoint | None, float]:
         """Choose the endpoint that goes next, or say when one will be ready.
@@ -183,14 +196,14 @@ class Limiter:
         best_key: tuple[float, float, float] | None = None
         wake_at = float("inf")
         for place in self._endpoints.values():
-            heads = [queue[0] for queue in place.waiting.values() if queue]
+            heads = place.heads()
             if not heads:
                 continue
             ready_at = place.bucket.ready_at(now) if place.bucket else now
             if ready_at > now:
                 wake_at = min(wake_at, ready_at)
                 continue
-            key = min((_risen(head, now), -place.work_left, head.since) for head in heads)
+            key = min((_risen(head, now), -place.work_left, head.number) for head in heads)
             if best_key is None or key < best_key:
                 best, best_key = place, key
         return best, wake_at

@@ -7,6 +7,7 @@ the one who drains it.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -16,19 +17,30 @@ class ChannelClosed(Exception):
     """Nothing can be submitted any more."""
 
 
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[T]):
+    """An item, inside since `since`, or still at the door with its producer waiting for `admitted`."""
+
+    item: T
+    weight: float
+    since: float = 0.0
+    admitted: asyncio.Future[None] | None = None
+
+
 class Channel(Generic[T]):
     """Carries items in order from many producers to one consumer.
 
-    `capacity` is the weight that may be inside; an item heavier than that is let in alone.
+    `capacity` is the weight that may be inside; an item heavier than that is let in alone. Who makes room lets the next
+    ones in at once, not the producers when they wake: nobody can slip in between, and whoever waits stands behind items.
     """
 
     def __init__(self, capacity: float, *, weigh: Callable[[T], float] = lambda _: 1) -> None:
         """Start empty and open."""
         self.capacity = capacity
         self._weigh = weigh
-        self._items: deque[tuple[T, float, float]] = deque()
+        self._items: deque[_Entry[T]] = deque()
         self._weight = 0.0
-        self._producers: deque[asyncio.Future[None]] = deque()
+        self._door: deque[_Entry[T]] = deque()
         self._consumer: asyncio.Future[None] | None = None
         self._wanted = 0.0
         self._hurried = False
@@ -39,7 +51,7 @@ class Channel(Generic[T]):
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
-        return f"<Channel {state}, {len(self._items)} items, {self._weight:g} of {self.capacity:g}, {len(self._producers)} waiting>"
+        return f"<Channel {state}, {len(self._items)} items, {self._weight:g} of {self.capacity:g}, {len(self._door)} waiting>"
 
     @property
     def weight(self) -> float:
@@ -50,40 +62,33 @@ class Channel(Generic[T]):
         """Put an item in if there is room now. Raises `ChannelClosed`."""
         if self._closed:
             raise ChannelClosed
-        weight = self._weigh(item)
-        if self._producers or not self._fits(weight):
+        entry = _Entry(item, self._weigh(item))
+        if self._door or not self._fits(entry):
             return False
-        self._put(item, weight)
+        self._put(entry)
         return True
 
     async def submit(self, item: T, *, timeout: float | None = None) -> None:
         """Put an item in, waiting for room, first come first served.
 
-        Raises `ChannelClosed`, and `TimeoutError` after `timeout` seconds; then the item is not inside.
+        Raises `ChannelClosed`, and `TimeoutError` after `timeout` seconds; then the item is not inside. Nor is it after a
+        cancellation, unless the consumer took it in that same moment.
         """
         if self.try_submit(item):
             return
-        async with asyncio.timeout(timeout):
-            turn = asyncio.get_running_loop().create_future()
-            self._producers.append(turn)
-            weight = self._weigh(item)
-            try:
-                while True:
-                    await turn
-                    if self._closed:
-                        raise ChannelClosed
-                    if self._fits(weight):
-                        break
-                    turn = asyncio.get_running_loop().create_future()
-                    self._producers.appendleft(turn)
-            except asyncio.CancelledError:
-                if turn in self._producers:
-                    self._producers.remove(turn)
-                elif not self._closed:
-                    self._let_in()  # the turn came in the same moment: pass it on
-                raise
-            self._put(item, weight)
-            self._let_in()
+        loop = asyncio.get_running_loop()
+        entry = _Entry(item, self._weigh(item), admitted=(admitted := loop.create_future()))
+        self._door.append(entry)
+        self._nudge()
+        timer = loop.call_later(timeout, self._turn_away, entry, TimeoutError()) if timeout is not None else None
+        try:
+            await admitted
+        except asyncio.CancelledError:
+            self._withdraw(entry)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def drain(self, weight: float, *, within: float) -> list[T]:
         """Take a batch: once `weight` is inside, or once the oldest item has waited `within` seconds.
@@ -93,8 +98,8 @@ class Channel(Generic[T]):
         """
         loop = asyncio.get_running_loop()
         self._wanted = min(weight, self.capacity)
-        while not (self._closed or self._producers or (self._hurried and self._items)) and self._weight < self._wanted:
-            patience = self._items[0][2] + within - loop.time() if self._items else None
+        while not (self._closed or self._due()):
+            patience = self._items[0].since + within - loop.time() if self._items else None
             if patience is not None and patience <= 0:
                 break
             self._consumer = loop.create_future()
@@ -110,40 +115,68 @@ class Channel(Generic[T]):
     def close(self) -> None:
         """Let nothing in any more; what is inside can still be drained. Waiting producers get `ChannelClosed`."""
         self._closed = True
-        for turn in self._producers:
-            if not turn.done():
-                turn.set_result(None)
-        self._producers.clear()
+        while self._door:
+            self._turn_away(self._door[0], ChannelClosed())
         self._nudge()
+
+    def _due(self) -> bool:
+        """Say whether a batch is to be given now: it is full, or waiting would not make it fuller, or somebody is in a hurry."""
+        return bool(self._items) and (self._weight >= self._wanted or bool(self._door) or self._hurried)
 
     def _take(self, weight: float) -> list[T]:
         batch: list[T] = []
         taken = 0.0
-        while self._items and (not batch or taken + self._items[0][1] <= weight):
-            item, its_weight, _ = self._items.popleft()
-            batch.append(item)
-            taken += its_weight
-        self._weight = self._weight - taken if self._items else 0.0
-        self._let_in()
+        while self._items and (not batch or taken + self._items[0].weight <= weight):
+            entry = self._items.popleft()
+            batch.append(entry.item)
+            taken += entry.weight
+        self._lighten(taken)
         return batch
 
-    def _fits(self, weight: float) -> bool:
-        return not self._items or self._weight + weight <= self.capacity
+    def _fits(self, entry: _Entry[T]) -> bool:
+        return not self._items or self._weight + entry.weight <= self.capacity
 
-    def _put(self, item: T, weight: float) -> None:
-        self._items.append((item, weight, asyncio.get_running_loop().time()))
-        self._weight += weight
+    def _put(self, entry: _Entry[T]) -> None:
+        entry.since = asyncio.get_running_loop().time()
+        self._items.append(entry)
+        self._weight += entry.weight
         if self._weight >= self._wanted or len(self._items) == 1:
             self._nudge()
 
+    def _lighten(self, weight: float) -> None:
+        """Count out what has left, and let in who now fits."""
+        self._weight = self._weight - weight if self._items else 0.0
+        self._let_in()
+
     def _let_in(self) -> None:
-        """Call the producer whose turn it is; it looks for itself whether its item fits."""
-        while self._producers and self._weight < self.capacity:
-            turn = self._producers.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        while self._door and not self._closed and (_gone(self._door[0]) or self._fits(self._door[0])):
+            entry = self._door.popleft()
+            if entry.admitted is not None and not _gone(entry):
+                self._put(entry)
+                entry.admitted.set_result(None)
+
+    def _turn_away(self, entry: _Entry[T], error: Exception) -> None:
+        """End the waiting of a producer, if it still waits."""
+        if entry in self._door:
+            self._door.remove(entry)
+            if entry.admitted is not None and not _gone(entry):
+                entry.admitted.set_exception(error)
+            self._let_in()
+
+    def _withdraw(self, entry: _Entry[T]) -> None:
+        """Take back what a cancelled producer had brought, from the door or, if it was let in this moment, from inside."""
+        if entry in self._door:
+            self._door.remove(entry)
+            self._let_in()
+        elif entry in self._items:
+            self._items.remove(entry)
+            self._lighten(entry.weight)
 
     def _nudge(self) -> None:
         if self._consumer is not None and not self._consumer.done():
             self._consumer.set_result(None)
+
+
+def _gone(entry: _Entry[T]) -> bool:
+    """Say whether the producer was cancelled, but could not yet take its entry away."""
+    return entry.admitted is not None and entry.admitted.cancelled()

@@ -1,20 +1,15 @@
 """Answers beside the API, for tests that run the simulator as another process; no key is asked for."""
 
-from typing import TYPE_CHECKING
-
 import orjson
 
 from stripe_assets.simulator import rendering
 from stripe_assets.simulator.account import Account
-from stripe_assets.simulator.limits import Stats
+from stripe_assets.simulator.limits import Request, Stats
 from stripe_assets.simulator.shapes import KINDS
-
-if TYPE_CHECKING:
-    from stripe_assets.simulator.http import Request
 
 
 def answer(
-    account: Account, stats: Stats, requests: "list[Request]", method: str, path: str, pairs: list[tuple[str, str]]
+    account: Account, stats: Stats, requests: list[Request], method: str, path: str, pairs: list[tuple[str, str]]
 ) -> tuple[int, bytes]:
     """Give status and JSON of a control path."""
     what, _, kind = path.removeprefix("/_simulator/").partition("/")

@@ -22,7 +22,7 @@ from stripe_assets.simulator.chance import Chance
 from stripe_assets.simulator.endpoints import Routes
 from stripe_assets.simulator.faults import REFUSED, SLOW_SECONDS, Faults
 from stripe_assets.simulator.keys import Door, Keys
-from stripe_assets.simulator.limits import Limits, Stats
+from stripe_assets.simulator.limits import Limits, Request, Stats
 from stripe_assets.simulator.lists import answer
 from stripe_assets.simulator.replies import Refusal, throttled
 
@@ -39,18 +39,6 @@ _KEPT_REQUESTS = 200_000
 _TINY = 1_000
 """Bodies below this many bytes are not worth compressing."""
 _PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-
-
-class Request(NamedTuple):
-    """One request that was made, and the status of its answer (0: the connection was cut)."""
-
-    at: float
-    method: str
-    path: str
-    params: dict[str, str | tuple[str, ...]]
-    endpoint: str
-    status: int
-    request_id: str
 
 
 class _Answer(NamedTuple):

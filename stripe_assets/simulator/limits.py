@@ -1,10 +1,22 @@
 """Rate limits as sliding logs, and the counting of what was asked."""
 
 from collections import Counter, defaultdict, deque
-from typing import Any
+from typing import Any, NamedTuple
 
 WINDOW = 1.0
 """Seconds a request counts."""
+
+
+class Request(NamedTuple):
+    """One request that was made, and the status of its answer (0: the connection was cut)."""
+
+    at: float
+    method: str
+    path: str
+    params: dict[str, str | tuple[str, ...]]
+    endpoint: str
+    status: int
+    request_id: str
 
 
 class Log:

@@ -16,23 +16,29 @@ EVENTS_KEPT = timedelta(days=29)
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """`backfill`: the types whose lists are read in this run. `slices`: where an earlier run has got to with them."""
+    """`backfill`: the types whose lists are read in this run, with the time from which on (seconds; none: whole).
 
-    backfill: frozenset[str]
+    `slices`: where an earlier run has got to with them; what that was told to leave out it goes on to leave out.
+    """
+
+    backfill: Mapping[str, int | None]
     slices: Mapping[str, Sequence[StoredSlice]] = field(default_factory=dict)
-    since: int | None = None
 
 
-def choose(ledger: Ledger, kinds: Sequence[ObjectType], *, events_from: int | None, full_refresh: bool, since: int | None) -> Course:
+def choose(
+    ledger: Ledger, kinds: Sequence[ObjectType], *, now: float, events_from: int | None, full_refresh: bool, since: int | None
+) -> Course:
     """Decide the course of a run and note what is begun by it."""
+    present = datetime.fromtimestamp(now, UTC)
     checkpoints = ledger.checkpoints()
-    begun = to_begin(kinds, checkpoints, now=datetime.now(UTC), full_refresh=full_refresh, since=since)
+    begun = to_begin(kinds, checkpoints, now=present, full_refresh=full_refresh, since=since)
     for kind in kinds:
-        ledger.forget_dead_letters(kind)
-    ledger.begin_backfill([kind for kind in kinds if kind.name in begun], events_from=events_from, since=since)
+        ledger.forget_dead_letters(kind, begun=kind.name in begun)
+    ledger.begin_backfill([kind for kind in kinds if kind.name in begun], now=present, events_from=events_from, since=since)
     resumed = {name for name, checkpoint in checkpoints.items() if checkpoint.state == BACKFILL} & {kind.name for kind in kinds} - begun
     slices = {kind.name: stored for kind in kinds if kind.name in resumed and (stored := ledger.slices(kind))}
-    return Course(frozenset(begun | resumed), slices, since)
+    begins = dict.fromkeys(begun, since) | {name: checkpoints[name].since for name in resumed}
+    return Course(begins, slices)
 
 
 def to_begin(

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import monotonic
@@ -21,6 +22,7 @@ from stripe_assets.errors import MirrorError, Missing, Refused, WarehouseError
 from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
 from stripe_assets.sync.changes import CatchUp, newest_event
+from stripe_assets.sync.clock import Clock
 from stripe_assets.sync.course import Course, choose
 from stripe_assets.sync.lists import ListReader
 from stripe_assets.sync.pending import PendingReader
@@ -29,7 +31,7 @@ from stripe_assets.sync.session import Session
 from stripe_assets.sync.settings import Settings, known_types
 from stripe_assets.sync.slices import Slice
 from stripe_assets.warehouse.database import Database
-from stripe_assets.warehouse.ledger import Ledger, TypeResult
+from stripe_assets.warehouse.ledger import TypeResult
 from stripe_assets.warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -61,14 +63,22 @@ class Summary:
 class Mirror:
     """Syncs one Stripe account into one DuckDB file."""
 
-    def __init__(self, settings: Settings, *, catalog: Catalog | None = None, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        """Prepare; nothing is opened or sent yet. `transport` replaces the network in tests."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        catalog: Catalog | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], Clock] = Clock,
+    ) -> None:
+        """Prepare; nothing is opened or sent yet. `transport` and `clock` replace the network and the time in tests."""
         self.catalog = catalog or load()
         self.settings = settings
         self.database = Database(settings.duckdb)
         self.progress = RunProgress()
         self.limiter: Limiter | None = None
         self._transport = transport
+        self.clock = clock
 
     async def sync(
         self,
@@ -89,7 +99,8 @@ class Mirror:
         self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in kinds})
         async with AsyncExitStack() as stack:
             stack.enter_context(self.database.only_sync())
-            await asyncio.to_thread(self.database.prepare, self.catalog)
+            with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
+                await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog)
             self.limiter = Limiter(self.settings.limits(lifted=no_limit))
             client = await stack.enter_async_context(self._client(self.limiter))
             # The events before the first list: what changes while the lists are read is told by those after this one.
@@ -134,13 +145,13 @@ class _Run:
             keep_raw=mirror.settings.keep_raw,
             on_rows=mirror.progress.stored,
         )
-        self._session = Session(mirror.catalog, client, self.writer, mirror.progress, selected, account.created)
+        self._session = Session(mirror.catalog, client, self.writer, mirror.progress, selected, account.id, account.created, mirror.clock())
 
     async def sync(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> Summary:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.writer.run())
             try:
-                await self.writer.call(lambda connection: Ledger(connection, self.account_id).begin_run(self.id))
+                self._session.clock.not_before(await self.writer.books(lambda ledger: ledger.begin_run(self.id)))
                 await self._read(events_from, full_refresh=full_refresh, since=since)
                 return await self._conclude()
             except (MirrorError, asyncio.CancelledError) as error:
@@ -151,7 +162,9 @@ class _Run:
 
     async def _read(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> None:
         course = await self.writer.books(
-            lambda ledger: choose(ledger, self._kinds, events_from=events_from, full_refresh=full_refresh, since=since)
+            lambda ledger: choose(
+                ledger, self._kinds, now=self._session.clock.now(), events_from=events_from, full_refresh=full_refresh, since=since
+            )
         )
         self._progress.phase = "reading lists"
         async with asyncio.TaskGroup() as group:
@@ -164,7 +177,7 @@ class _Run:
                     group.create_task(self._read_children(kind, course))
         self._progress.phase = "catching up"
         standing = [kind for kind in self._kinds if not self._progress.types[kind.name].over]
-        await CatchUp(self._session, standing, just_read=course.backfill).read()
+        await CatchUp(self._session, standing, just_read=frozenset(course.backfill)).read()
         await self.writer.flushed()
 
     async def _read_list(self, kind: ObjectType, course: Course) -> None:
@@ -173,9 +186,9 @@ class _Run:
             for stored in course.slices.get(kind.name, ())
         ]
         try:
-            await ListReader(
-                self._session, kind, slices or [Slice(0, gte=course.since if kind.created_filter else None)], whole=course.since is None
-            ).read()
+            since = course.backfill[kind.name]
+            first = Slice(0, gte=since if kind.created_filter else None)
+            await ListReader(self._session, kind, slices or [first], whole=since is None).read()
         finally:
             self._listed[kind.name].set()
             self.writer.nudge()
@@ -199,10 +212,14 @@ class _Run:
             mine.end(parent.state, reason=f"its {kind.parent.type} could not be read: {parent.reason}", request_id=parent.request_id)
         if not mine.over:
             await self.writer.flushed()
-            await self.writer.books(lambda ledger: ledger.finish(kind, created_from=None, whole=course.since is None))
+            whole = course.backfill[kind.name] is None
+            await self.writer.books(lambda ledger: ledger.finish(kind, created_from=None, whole=whole))
 
     async def _conclude(self) -> Summary:
+        unreadable = await self.writer.books(lambda ledger: ledger.unreadable())
         for one in self._progress.types.values():
+            if one.name in unreadable:
+                one.end("failed", reason=unreadable[one.name])
             one.end("complete") if not one.over else None
         self._progress.phase = "done"
         summary = self._summary()

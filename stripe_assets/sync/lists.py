@@ -8,7 +8,7 @@ import asyncio
 from stripe_assets.api.answers import Page, cut_short
 from stripe_assets.api.client import Request
 from stripe_assets.catalog.types import ObjectType
-from stripe_assets.errors import CursorLost, Missing, Refused, Rejected, RequestError, Unauthorized
+from stripe_assets.errors import CursorLost, Missing, Refused, RequestError, Unauthorized
 from stripe_assets.sync.session import Session
 from stripe_assets.sync.slices import PAGE, Slice, busiest
 from stripe_assets.warehouse.deliveries import ListDone, Objects, SliceProgress
@@ -49,7 +49,6 @@ class ListReader:
             request = self._request(piece)
             try:
                 page, read_at = await self._session.page(self._kind, request)
-                self._check(piece, page, request)
             except CursorLost as error:
                 lost += 1
                 if lost > LOST_CURSORS:
@@ -102,8 +101,3 @@ class ListReader:
         if piece.cursor is not None:
             query["starting_after"] = piece.cursor
         return Request(path, self._kind.endpoint, self._session.priority(self._kind), query)
-
-    def _check(self, piece: Slice, page: Page, request: Request) -> None:
-        """Refuse a list that would go on for ever."""
-        if page.has_more and (page.last is None or page.last.id == piece.cursor):
-            raise Rejected(f"GET {request.path} says that there is more after {piece.cursor}, and does not give it", path=request.path)

@@ -7,15 +7,15 @@ list is cut short and for objects that events say have changed; and the engine, 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from time import time
 
 import msgspec
 
 from stripe_assets.api.answers import Answer, Stub, read_stub
 from stripe_assets.api.client import Request
 from stripe_assets.catalog.types import ObjectType
-from stripe_assets.errors import Missing, Refused, RequestError, Unauthorized
+from stripe_assets.errors import CursorLost, Missing, Refused, RequestError, Unauthorized
 from stripe_assets.limits.priority import Priority
+from stripe_assets.sync.lists import LOST_CURSORS
 from stripe_assets.sync.session import Session
 from stripe_assets.sync.slices import PAGE
 from stripe_assets.warehouse.deliveries import Gone, Objects, PendingProgress
@@ -116,17 +116,25 @@ class PendingReader:
 
     async def _children(self, note: Pending) -> None:
         path, params = self._kind.list_request(note.object_id)
-        cursor, more = note.cursor, True
+        cursor, more, lost = note.cursor, True, 0
         while more:
             query: dict[str, str | int] = {**params, "limit": PAGE, **({"starting_after": cursor} if cursor else {})}
             request = Request(path, self._kind.endpoint, Priority.PAGE, query)
             try:
                 page, read_at = await self._session.page(self._kind, request)
-            except Missing:
+            except CursorLost:
+                lost += 1
+                if lost > LOST_CURSORS:
+                    raise
+                cursor = None  # that child is gone: from the first on again
+                continue
+            except RequestError as error:
+                if not isinstance(error, Missing) and error.code != "resource_missing":
+                    raise
                 # The parent was deleted meanwhile, and its children with it: nothing is left to ask for.
                 await self._deliver(note, (), 0.0, self._answered(note))
                 return
-            more = page.has_more and page.last is not None and page.last.id != cursor
+            more = page.has_more
             cursor = page.last.id if page.last is not None else cursor
             await self._deliver(note, page.objects, read_at, self._answered(note, cursor, done=not more))
 
@@ -142,7 +150,7 @@ class PendingReader:
         try:
             (raw, stub), read_at = await self._session.ask(self._kind, request, _read_object)
         except Missing:
-            raw, stub, read_at = msgspec.Raw(b""), Stub(note.object_id, deleted=True), time()
+            raw, stub, read_at = msgspec.Raw(b""), Stub(note.object_id, deleted=True), self._session.clock.now()
         if stub.deleted:
             await self._session.writer.submit(Gone(self._kind, note.object_id, read_at, progress))
         else:

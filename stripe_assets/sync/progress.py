@@ -15,15 +15,13 @@ class TypeProgress:
     pages_left: float = 1.0
     reason: str | None = None
     request_id: str | None = None
+    spent: float = 0.0
     began: float | None = None
-    ended: float | None = None
 
     @property
     def seconds(self) -> float:
-        """How long it has been read."""
-        if self.began is None:
-            return 0.0
-        return (self.ended if self.ended is not None else monotonic()) - self.began
+        """How long requests for it have been under way or waiting."""
+        return self.spent + (monotonic() - self.began if self.began is not None else 0.0)
 
     @property
     def over(self) -> bool:
@@ -34,20 +32,18 @@ class TypeProgress:
         """Note that requests are being made."""
         self.state = "reading"
         self.began = self.began if self.began is not None else monotonic()
-        self.ended = None
 
     def rest(self) -> None:
         """Note that nothing more is asked for at present."""
         self.pages_left = 0.0
-        self.ended = monotonic()
+        self.spent, self.began = self.seconds, None
 
     def end(self, state: str, *, reason: str | None = None, request_id: str | None = None) -> None:
         """Note the end, unless a worse one was noted before."""
         if self.state in ("skipped", "failed"):
             return
         self.state, self.reason, self.request_id = state, reason, request_id
-        self.pages_left = 0.0
-        self.ended = self.ended if self.ended is not None else monotonic()
+        self.rest()
 
 
 @dataclass(slots=True)

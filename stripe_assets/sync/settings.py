@@ -6,6 +6,7 @@ Nothing is read at import. The key is never part of a `repr`.
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,13 +42,13 @@ class Settings:
                 "STRIPE_API_KEY is not a secret or restricted key (sk_... or rk_...): "
                 "copy one from the Stripe dashboard, under Developers, API keys"
             )
-        if not self.api_key.isascii() or any(letter.isspace() for letter in self.api_key):
+        if not all("!" <= letter <= "~" for letter in self.api_key):
             raise ConfigurationError("STRIPE_API_KEY contains characters that no key has: copy it again")
-        if urlsplit(self.api_base).scheme not in ("http", "https") or not urlsplit(self.api_base).netloc:
+        if not _is_address(self.api_base):
             raise ConfigurationError(f"STRIPE_API_BASE is not an address: {self.api_base!r}; leave it out for Stripe itself")
         if not 0 < self.rate_share <= 1:
             raise ConfigurationError(f"STRIPE_RATE_SHARE is {self.rate_share:g}: give the part of the limit to take, above 0 and up to 1")
-        if self.rate_limit is not None and self.rate_limit <= 0:
+        if self.rate_limit is not None and not 0 < self.rate_limit < inf:
             raise ConfigurationError(f"STRIPE_RATE_LIMIT is {self.rate_limit:g}: give requests per second, above 0")
 
     def limits(self, *, lifted: bool = False) -> Limits:
@@ -71,7 +72,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         api_base=environment.get("STRIPE_API_BASE") or API_BASE,
         duckdb=duckdb_path(environment),
         rate_limit=_number(environment, "STRIPE_RATE_LIMIT"),
-        rate_share=_number(environment, "STRIPE_RATE_SHARE") or 1.0,
+        rate_share=1.0 if (share := _number(environment, "STRIPE_RATE_SHARE")) is None else share,
         keep_raw=_flag(environment, "STRIPE_KEEP_RAW", default=True),
     )
 
@@ -89,6 +90,14 @@ def known_types(catalog: Catalog, names: Iterable[str]) -> frozenset[str]:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(catalog.names)}"
         raise ConfigurationError(f"there is no type {name!r}: {hint}")
     return wanted or frozenset(catalog.names)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False  # a port that is no number, or a bracket left open
 
 
 def _key(environment: Mapping[str, str]) -> str:

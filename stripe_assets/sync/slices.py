@@ -34,6 +34,7 @@ class Slice:
     seen: int = 0
     newest: int | None = None
     oldest: int | None = None
+    resume_lt: int | None = None
 
     @property
     def range(self) -> SliceRange:
@@ -41,8 +42,8 @@ class Slice:
         return SliceRange(self.number, self.gte, self.lt)
 
     def window(self) -> dict[str, str]:
-        """Give the stretch as query parameters."""
-        bounds = {"created[gte]": self.gte, "created[lt]": self.lt}
+        """Give what is left of the stretch as query parameters."""
+        bounds = {"created[gte]": self.gte, "created[lt]": self.lt if self.resume_lt is None else self.resume_lt}
         return {name: str(bound) for name, bound in bounds.items() if bound is not None}
 
     def advance(self, page: Page) -> None:
@@ -73,7 +74,7 @@ class Slice:
 
     def split(self, number: int, bottom: int | None) -> "Slice | None":
         """Cut what is left in two and give the older half to a new slice; none where time cannot be cut any further."""
-        if self.done or self.oldest is None:
+        if self.done or self.oldest is None or self.newest is None:
             return None
         floor = self.gte if self.gte is not None else bottom
         middle = self.oldest - int(BLIND_LEAP * PAGE / self._density()) if floor is None else floor + (self.oldest - floor) // 2
@@ -84,10 +85,13 @@ class Slice:
         return older
 
     def lose_cursor(self) -> None:
-        """Go on without the object that the next page was to start after: from its second on, which gives some twice."""
+        """Go on without the object that the next page was to start after: from its second on, which gives some twice.
+
+        The stretch stays what it was: what lies above may not be stored yet.
+        """
         self.cursor = None
         if self.oldest is not None:
-            self.lt = self.oldest + 1
+            self.resume_lt = self.oldest + 1
 
     def _density(self) -> float:
         """Objects per second of `created` time."""

@@ -5,7 +5,7 @@ latest state, in the shape of the pinned API version; otherwise the object is no
 work inside the caller's transaction. Reading events belongs in `sync`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 import msgspec
@@ -19,68 +19,92 @@ EVENT = '{"id":"VARCHAR","type":"VARCHAR","created":"BIGINT","api_version":"VARC
 
 
 def store_events(
-    connection: duckdb.DuckDBPyConnection, events: Sequence[msgspec.Raw], kinds: Iterable[ObjectType], *, account_id: str
+    connection: duckdb.DuckDBPyConnection, events: Sequence[msgspec.Raw], since: Mapping[str, int], *, account_id: str
 ) -> None:
-    """Keep the events about objects of these types that are not kept yet."""
-    names = ", ".join(literal(kind.object) for kind in kinds)
-    if not names:
+    """Keep the events about these objects, each from its time on, that are not kept yet.
+
+    A window reaches as far back as its slowest type needs: what is older than an object's own position has been applied.
+    """
+    if not since or not events:
         return
+    wanted = ", ".join(f"({literal(name)}, {begin})" for name, begin in since.items())
     source: pa.Table = incoming(events, [0.0] * len(events), [None] * len(events))
     connection.register("incoming_events", source)
     connection.execute(f"""
         insert into stripe_sync.changes
-        with parsed as (select distinct json_transform(raw, {literal(EVENT)}) as e from incoming_events),
+        with parsed as (select distinct try(json_transform(raw, {literal(EVENT)})) as e from incoming_events),
         named as (
           select {literal(account_id)} as account_id, e.id as event_id, e.type as event_type, e.created, e.api_version,
             json_extract_string(e.data.object, '$.object') as object, json_extract_string(e.data.object, '$.id') as object_id,
             e.data.object as payload, false as applied
           from parsed)
-        select * from named
-        where object in ({names}) and object_id is not null
+        select named.* from named join (values {wanted}) as wanted (object, since) using (object)
+        where object_id is not null and created >= wanted.since
           and event_id not in (select event_id from stripe_sync.changes where account_id = {literal(account_id)})
     """)
     connection.unregister("incoming_events")
+
+
+def open_again(connection: duckdb.DuckDBPyConnection, since: Mapping[str, int], *, account_id: str) -> None:
+    """Count the events about these objects as not applied, each from its time on.
+
+    For the types that live inside others: what was applied to an invoice while its lines were not asked for is news to them.
+    """
+    for name, begin in since.items():
+        connection.execute(
+            "update stripe_sync.changes set applied = false where account_id = ? and object = ? and created >= ? and applied",
+            [account_id, name, begin],
+        )
 
 
 class Verdicts:
     """What the stored events mean for one type's objects: three queries over the latest event of each object."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, kind: ObjectType, *, account_id: str, api_version: str, trust_payloads: bool
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        kind: ObjectType,
+        *,
+        account_id: str,
+        api_version: str,
+        now: float,
+        trust_payloads: bool,
     ) -> None:
         """Judge the events about `kind` that were not applied yet.
 
         Two events in one second have no order: such an object is read again. So is any whose row may be newer than the
-        event (`trust_payloads` false), and any whose payload has the shape of another API version.
+        event (`trust_payloads` false), and any whose payload has the shape of another API version. An event that became
+        visible after a later one was applied changes nothing.
         """
         self._kind = kind
         self._account_id = account_id
+        self._now = now
         deleted_by = ", ".join(literal(name) for name in kind.deleted_by) or "''"
         trusted = "true" if trust_payloads or kind.retrieve_path is None else "false"
         connection.execute(f"""
             create or replace temp table verdicts as
-            with fresh as (
+            with known as (
               select *, event_type in ({deleted_by}) as deletes from stripe_sync.changes
-              where account_id = {literal(account_id)} and object = {literal(kind.object)} and not applied),
-            latest as (select * from fresh qualify created = max(created) over (partition by object_id))
+              where account_id = {literal(account_id)} and object = {literal(kind.object)}),
+            latest as (select * from known qualify created = max(created) over (partition by object_id))
             select object_id, any_value(payload) as payload, max(created) as created,
               case when bool_and(deletes) then 'deleted'
                    when count(*) = 1 and any_value(api_version) = {literal(api_version)} and {trusted} then 'payload'
                    else 'read' end as verdict
-            from latest group by object_id
+            from latest group by object_id having not bool_and(applied)
         """)
         self.total = _count(connection, "verdicts")
 
     @property
     def payloads(self) -> str:
         """The payloads that are rows, as a source for `load.stage`."""
-        return "(select payload as raw, epoch_us(now()) as read_at, null as parent from verdicts where verdict = 'payload')"
+        return f"(select payload as raw, {round(self._now * 1e6)} as read_at, null as parent from verdicts where verdict = 'payload')"
 
-    def settle(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Mark deletions, note what must be read again, and mark all of it as applied."""
+    def settle(self, connection: duckdb.DuckDBPyConnection, children: Iterable[ObjectType]) -> None:
+        """Mark deletions, of the `children` too, note what must be read again, and mark all of it as applied."""
         account, name = literal(self._account_id), literal(self._kind.name)
         deleted = "select object_id as id, to_timestamp(created) as deleted_at from verdicts where verdict = 'deleted'"
-        mark_deleted(connection, self._kind, deleted, account_id=self._account_id)
+        mark_deleted(connection, self._kind, deleted, account_id=self._account_id, children=children)
         connection.execute(f"""
             insert into stripe_sync.pending (account_id, type, purpose, object_id)
             select {account}, {name}, 'object', object_id from verdicts where verdict = 'read'

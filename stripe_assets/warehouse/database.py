@@ -60,7 +60,8 @@ class Database:
         """
         with self._turn:
             if self._instance is None:
-                self._instance = duckdb.connect(":memory:", config=CONFIG)
+                # Beside the file, where there is room for a mirror: the default is a folder in whatever the present one is.
+                self._instance = duckdb.connect(":memory:", config={**CONFIG, "temp_directory": f"{self.path}.tmp"})
             connection = self._instance.cursor()
             connection.execute("set timezone = 'UTC'")
             try:
@@ -113,6 +114,7 @@ class Database:
         with self.open() as connection:
             try:
                 connection.execute("begin")
+                self._refuse_strangers(connection)
                 for statement in statements(catalog):
                     connection.execute(statement)
                 self._agree_on_version(connection, catalog)
@@ -120,6 +122,15 @@ class Database:
                 connection.execute("commit")
             except duckdb.Error as error:
                 raise WarehouseError(f"{self.path} cannot hold the mirror: {error}; choose another file with STRIPE_DUCKDB") from error
+
+    def _refuse_strangers(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leave tables alone that another program has made under our schema's name."""
+        names = connection.execute("select table_schema || '.' || table_name from information_schema.tables where table_catalog = 'mirror'")
+        present = {name for (name,) in names.fetchall()}
+        if "stripe_sync.versions" not in present and any(name.startswith("stripe.") for name in present):
+            raise WarehouseError(
+                f"{self.path} has a schema `stripe` that is somebody else's: choose another file with STRIPE_DUCKDB, or rename that schema"
+            )
 
     def _agree_on_version(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
         found = connection.execute("select books from stripe_sync.versions").fetchone()
@@ -142,7 +153,8 @@ class Database:
                     connection.execute(f"alter table {table(kind)} add column {definition.removesuffix(' not null')}")
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
-        option = "read_only" if read_only else "read_write"
+        # With the type given, DuckDB does not fetch an extension to look into a file of another kind.
+        option = f"type duckdb, {'read_only' if read_only else 'read_write'}"
         if not self.path.exists() and not read_only:
             # Readable by DuckDB 1.5 tools; 1.5 itself needs 'latest' or it stores zstd columns uncompressed.
             version = "v1.5.0" if duckdb.__version__ >= "2" else "latest"

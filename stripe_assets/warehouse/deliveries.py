@@ -3,6 +3,7 @@
 A delivery is stored in one transaction with its progress, in the order in which it was submitted.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -66,10 +67,14 @@ class Objects:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Events that tell what changed; they are applied by `Writer.apply_changes` once all of a window are stored."""
+    """Events that tell what changed; they are applied by `Writer.apply_changes` once all of a window are stored.
+
+    `since`: the objects that they are wanted about, each with the time (seconds) from which on.
+    """
 
     events: tuple[msgspec.Raw, ...]
     weight: int
+    since: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

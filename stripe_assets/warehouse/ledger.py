@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -80,9 +80,8 @@ class Ledger:
         )
         return {row[0]: Checkpoint(*row) for row in rows}
 
-    def begin_backfill(self, kinds: Iterable[ObjectType], *, events_from: int | None, since: int | None) -> None:
+    def begin_backfill(self, kinds: Iterable[ObjectType], *, now: datetime, events_from: int | None, since: int | None) -> None:
         """Note that these types are about to be read, whole or `since` a time, and from when on events will be needed."""
-        now = datetime.now(UTC)
         for kind in kinds:
             self._run("delete from stripe_sync.checkpoints where account_id = ? and type = ?", kind.name)
             self._run("delete from stripe_sync.slices where account_id = ? and type = ?", kind.name)
@@ -126,11 +125,17 @@ class Ledger:
         return [StoredSlice(SliceRange(*row[:3]), row[3], row[4]) for row in rows]
 
     def save_slices(self, kind: ObjectType, progresses: Sequence[SliceProgress]) -> None:
-        """Write how the slices stand: the latest ranges, and of each slice as far as its stored pages go."""
-        known = {stored.range.number: (stored.cursor, stored.done) for stored in self.slices(kind)}
+        """Write how the slices stand: the latest ranges, and of each slice as far as its stored pages go.
+
+        The latest are the most numerous, since slices are only ever split: pages may arrive out of order, and a slice that
+        is done must not be taken for the one that it was before it gave half of its range away.
+        """
+        stored = self.slices(kind)
+        known = {piece.range.number: (piece.cursor, piece.done) for piece in stored}
         known |= {progress.number: (progress.cursor, progress.done) for progress in progresses}
+        ranges = max([tuple(piece.range for piece in stored), *(progress.ranges for progress in progresses)], key=len)
         self._run("delete from stripe_sync.slices where account_id = ? and type = ?", kind.name)
-        for piece in progresses[-1].ranges:
+        for piece in ranges:
             cursor, done = known.get(piece.number, (None, False))
             self._run(
                 "insert into stripe_sync.slices values (?, ?, ?, ?, ?, ?, ?)", kind.name, piece.number, piece.gte, piece.lt, cursor, done
@@ -222,17 +227,39 @@ class Ledger:
             kind.name, error.path, json.dumps(params), str(error), error.request_id, attempts,
         )  # fmt: skip
 
-    def forget_dead_letters(self, kind: ObjectType) -> None:
-        """Drop a type's dead letters: everything that they stood for is being asked for again."""
-        self._run("delete from stripe_sync.dead_letters where account_id = ? and type = ?", kind.name)
+    def bury_unreadable(self, kind: ObjectType, texts: Sequence[str]) -> None:
+        """Keep word of objects that were received but cannot become rows; their `attempts` are 0, as nothing can be driven again.
 
-    def begin_run(self, run_id: str) -> None:
-        """Note that a run has started, and that runs which never said how they ended were interrupted."""
+        Only their beginning is told: the rest may be what nobody should read in a log.
+        """
+        for text in texts:
+            reason = f"GET {kind.path} gave an object that cannot be stored, because it has no id or is damaged; it begins {text[:40]!r}"
+            self._run("insert into stripe_sync.dead_letters values (?, ?, ?, '{}', ?, null, 0, now())", kind.name, kind.path, reason)
+
+    def unreadable(self) -> dict[str, str]:
+        """Give the types of which objects could not be stored since they were last begun, each with one reason."""
+        letters = "select type, min(reason), count(*) from stripe_sync.dead_letters where account_id = ? and attempts = 0 group by 1"
+        return {name: f"{reason} ({count} such)" if count > 1 else reason for name, reason, count in self._all(letters)}
+
+    def forget_dead_letters(self, kind: ObjectType, *, begun: bool) -> None:
+        """Drop a type's dead letters: everything that they stood for is being asked for again.
+
+        What could not be stored is asked for again only where the type is `begun` from the start.
+        """
+        self._run(f"delete from stripe_sync.dead_letters where account_id = ? and type = ? and (attempts > 0 or {begun})", kind.name)
+
+    def begin_run(self, run_id: str) -> float:
+        """Note that a run has started, and that runs which never said how they ended were interrupted.
+
+        Gives the time of the last entry about any type (seconds since 1970): nothing that this run reads is from before.
+        """
         self._connection.execute("update stripe_sync.runs set state = 'interrupted' where state = 'running'")
         details = json.dumps({"pid": os.getpid()})
         self._connection.execute(
             "insert into stripe_sync.runs (run_id, started_at, state, details) values (?, now(), 'running', ?)", [run_id, details]
         )
+        last = self._all("select epoch(max(greatest(started_at, updated_at))) from stripe_sync.checkpoints where account_id = ?")[0][0]
+        return float(last or 0.0)
 
     def end_run(
         self, run_id: str, results: Iterable[TypeResult], *, state: str, requests: int, throttled: int, seconds: float, details: object

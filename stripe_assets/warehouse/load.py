@@ -4,7 +4,7 @@ All functions work inside the caller's transaction. Which objects belong togethe
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 import duckdb
@@ -39,24 +39,34 @@ def incoming(objects: Sequence[msgspec.Raw], read_at: Sequence[float], parents: 
     )
 
 
-def stage(connection: duckdb.DuckDBPyConnection, kind: ObjectType, source: str, *, account_id: str, keep_raw: bool) -> str:
+def stage(
+    connection: duckdb.DuckDBPyConnection,
+    kind: ObjectType,
+    source: str,
+    *,
+    account_id: str,
+    keep_raw: bool,
+    on_unreadable: Callable[[list[str]], None] = lambda _texts: None,
+) -> str:
     """Parse the rows of `source` (a table or query with `raw`, `read_at`, `parent`) into a temporary table.
 
-    Where an id came twice the later reading stays. Returns the temporary table's name; its columns are the type's.
+    Where an id came twice the later reading stays. `on_unreadable` is given what cannot become a row: objects without an
+    id, and text that is no JSON to DuckDB (a lone surrogate, say). Returns the temporary table's name; its columns are
+    the type's.
     """
     shape = "{" + ",".join(f'"{column.name}":"{JSON_TYPES[column.kind]}"' for column in _parsed(kind)) + "}"
     columns = ",\n    ".join(f"{_expression(column, kind)} as {quoted(column.name)}" for column in kind.columns)
     name = f"staged_{kind.name}"
     connection.execute(f"""
         create or replace temp table {name} as
-        with parsed as (select json_transform(raw, {literal(shape)}) as o, raw, read_at, parent from {source})
+        with parsed as (select try(json_transform(raw, {literal(shape)})) as o, raw, read_at, parent from {source})
         select {columns},
           {literal(account_id)} as _account_id, make_timestamptz(read_at) as _synced_at, null::timestamptz as _deleted_at,
-          {"raw" if keep_raw else "null::json"} as _raw
+          {"raw" if keep_raw else "case when o.id is null then raw end"} as _raw
         from parsed
-        where o.id is not null
     """)
-    _keep_latest(connection, name)
+    if unreadable := _keep_latest(connection, name):
+        on_unreadable(unreadable)
     return name
 
 
@@ -103,17 +113,41 @@ def forget_vanished_children(connection: duckdb.DuckDBPyConnection, parent: str,
     connection.execute(f"""
         update {table(child)} t set _deleted_at = p._synced_at from {parent} p
         where t.{quoted(child.parent.column)} = p.id and t._account_id = p._account_id
-          and t._deleted_at is null and t._synced_at < p._synced_at
+          and t._deleted_at is null and t._synced_at < p._synced_at and p.{quoted(child.parent.embedded or "")} is not null
           and p.id not in (select parent_id from ({cut}))
     """)
 
 
-def mark_deleted(connection: duckdb.DuckDBPyConnection, kind: ObjectType, source: str, *, account_id: str) -> None:
-    """Mark objects as deleted: `source` is a query with `id` and `deleted_at` (TIMESTAMPTZ). The rows stay."""
+def forget_unseen_children(connection: duckdb.DuckDBPyConnection, child: ObjectType, number: int, *, account_id: str) -> None:
+    """Mark as deleted what a parent's list did not give between the parent's reading and the end of the list.
+
+    `number` is the note that the list was asked for by: a parent that was read again meanwhile has another one.
+    """
+    assert child.parent is not None
+    if child.parent.embedded is None:
+        return
     connection.execute(f"""
-        update {table(kind)} t set _deleted_at = s.deleted_at from ({source}) s
-        where t.id = s.id and t._account_id = {literal(account_id)} and t._deleted_at is null
+        update {table(child)} t set _deleted_at = now() from stripe.{quoted(child.parent.type)} p, stripe_sync.pending n
+        where n.number = {number} and n.account_id = {literal(account_id)}
+          and p.id = n.object_id and p._account_id = n.account_id
+          and t.{quoted(child.parent.column)} = p.id and t._account_id = p._account_id
+          and t._deleted_at is null and t._synced_at < p._synced_at
     """)
+
+
+def mark_deleted(
+    connection: duckdb.DuckDBPyConnection, kind: ObjectType, source: str, *, account_id: str, children: Iterable[ObjectType]
+) -> None:
+    """Mark objects as deleted, and the `children` that went with them: no event tells of those. The rows stay.
+
+    `source` is a query with `id` and `deleted_at` (TIMESTAMPTZ).
+    """
+    ids = [(kind, "id"), *((child, child.parent.column) for child in children if child.parent is not None)]
+    for gone, column in ids:
+        connection.execute(f"""
+            update {table(gone)} t set _deleted_at = s.deleted_at from ({source}) s
+            where t.{quoted(column)} = s.id and t._account_id = {literal(account_id)} and t._deleted_at is null
+        """)
 
 
 def _parsed(kind: ObjectType) -> Iterable[Column]:
@@ -132,7 +166,7 @@ def _expression(column: Column, kind: ObjectType) -> str:
         return f"coalesce({_identifier(value) if column.kind is Kind.ID else value}, parent)"
     match column.kind:
         case Kind.TIMESTAMP:
-            return f"make_timestamptz({value} * 1000000)"
+            return f"try(make_timestamptz({value} * 1000000))"
         case Kind.TIMESTAMP_TEXT:
             return f"try_cast({value} as timestamptz)"
         case Kind.ID:
@@ -143,16 +177,19 @@ def _expression(column: Column, kind: ObjectType) -> str:
 
 def _identifier(value: str) -> str:
     """An expanded reference arrives as the object's JSON: take its id."""
-    return f"case when starts_with({value}, '{{') then json_extract_string({value}, '$.id') else {value} end"
+    return f"case when starts_with({value}, '{{') then try(json_extract_string({value}, '$.id')) else {value} end"
 
 
-def _keep_latest(connection: duckdb.DuckDBPyConnection, staged: str) -> None:
-    total, distinct = _row(connection, f"select count(*), count(distinct id) from {staged}")
-    if total != distinct:
+def _keep_latest(connection: duckdb.DuckDBPyConnection, staged: str) -> list[str]:
+    """Leave one row for each id, the latest; take out what has none, and give it back as it was received."""
+    total, named, distinct = _row(connection, f"select count(*), count(id), count(distinct id) from {staged}")
+    unreadable = connection.execute(f"delete from {staged} where id is null returning _raw").fetchall() if total != named else []
+    if named != distinct:
         connection.execute(f"""
             delete from {staged} where rowid not in (
               select arg_max(rowid, (_synced_at, rowid)) from {staged} group by id)
         """)
+    return [raw or "" for (raw,) in unreadable]
 
 
 def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[object, ...]:

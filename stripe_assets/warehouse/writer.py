@@ -108,9 +108,12 @@ class Writer:
         """Let the thread finish what it is writing, and end it."""
         self._thread.shutdown(wait=True)
 
-    def apply_changes(self, connection: duckdb.DuckDBPyConnection, *, read_again: frozenset[str], forget_before: int) -> dict[str, int]:
+    def apply_changes(
+        self, connection: duckdb.DuckDBPyConnection, *, now: float, read_again: frozenset[str], forget_before: int
+    ) -> dict[str, int]:
         """Turn the stored events into rows, deletions and notes of what to read again; all within one transaction.
 
+        Rows are dated `now` (seconds since 1970).
         Objects of the types in `read_again` were read while events were happening: their rows may be newer.
         Returns rows written by type.
         """
@@ -122,10 +125,11 @@ class Writer:
                     kind,
                     account_id=self._account_id,
                     api_version=self._catalog.api_version,
+                    now=now,
                     trust_payloads=kind.name not in read_again,
                 )
                 self._store_source(connection, kind, verdicts.payloads, rows)
-                verdicts.settle(connection)
+                verdicts.settle(connection, self._catalog.children(kind.name))
         forget_applied(connection, account_id=self._account_id, before=forget_before)
         return rows
 
@@ -151,7 +155,7 @@ class Writer:
                 self._store_objects(connection, kind, deliveries, rows)
         self._store_events(connection, [delivery for delivery in batch if isinstance(delivery, Changes)])
         self._store_gone(connection, [delivery for delivery in batch if isinstance(delivery, Gone)])
-        self._store_progress(ledger, batch)
+        self._store_progress(connection, ledger, batch)
         return rows
 
     def _store_objects(
@@ -168,7 +172,15 @@ class Writer:
 
     def _store_source(self, connection: duckdb.DuckDBPyConnection, kind: ObjectType, source: str, rows: dict[str, int]) -> None:
         """Store objects of a type, and those of its children that they contain."""
-        staged = load.stage(connection, kind, source, account_id=self._account_id, keep_raw=self._keep_raw)
+        ledger = Ledger(connection, self._account_id)
+        staged = load.stage(
+            connection,
+            kind,
+            source,
+            account_id=self._account_id,
+            keep_raw=self._keep_raw,
+            on_unreadable=partial(ledger.bury_unreadable, kind),
+        )
         if kind.name in self._selected:
             rows[kind.name] += load.upsert(connection, kind, staged)
         for child in self._catalog.children(kind.name):
@@ -177,21 +189,20 @@ class Writer:
                 continue
             self._store_source(connection, child, load.embedded(staged, child), rows)
             load.forget_vanished_children(connection, staged, child)
-            Ledger(connection, self._account_id).pend_children(child, load.cut_short(staged, child))
+            ledger.pend_children(child, load.cut_short(staged, child))
         connection.execute(f"drop table {staged}")
 
     def _store_events(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Changes]) -> None:
-        events = list(chain.from_iterable(delivery.events for delivery in deliveries))
-        if events:
-            kinds = [kind for kind in self._catalog if kind.name in self._selected]
-            store_events(connection, events, kinds, account_id=self._account_id)
+        for delivery in deliveries:
+            store_events(connection, delivery.events, delivery.since, account_id=self._account_id)
 
     def _store_gone(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Gone]) -> None:
         for gone in deliveries:
             source = f"select {literal(gone.object_id)} as id, to_timestamp({gone.read_at}) as deleted_at"
-            load.mark_deleted(connection, gone.kind, source, account_id=self._account_id)
+            children = self._catalog.children(gone.kind.name)
+            load.mark_deleted(connection, gone.kind, source, account_id=self._account_id, children=children)
 
-    def _store_progress(self, ledger: Ledger, batch: Sequence[Delivery]) -> None:
+    def _store_progress(self, connection: duckdb.DuckDBPyConnection, ledger: Ledger, batch: Sequence[Delivery]) -> None:
         slices: dict[ObjectType, list[SliceProgress]] = defaultdict(list)
         answered: list[PendingProgress] = []
         for delivery in batch:
@@ -203,6 +214,9 @@ class Writer:
                 answered.append(delivery.progress)
         for kind, progresses in slices.items():
             ledger.save_slices(kind, progresses)
+        for progress in answered:
+            if progress.done and progress.number is not None and progress.purpose == "children":
+                load.forget_unseen_children(connection, progress.kind, progress.number, account_id=self._account_id)
         ledger.answered(answered)
         for delivery in batch:
             if isinstance(delivery, ListDone):

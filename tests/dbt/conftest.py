@@ -1,6 +1,6 @@
 """A mirror made of a simulated account, and one dbt build of it for all tests.
 
-The loader here is not the sync: it writes a whole account at once, so that the models can be tested by themselves.
+The account is mirrored by a real sync; single objects that show a rule are put into the tables by themselves.
 """
 
 import json
@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
+from mirroring import World
 
-from stripe_assets.catalog.types import Kind, ObjectType, load
+from stripe_assets.catalog.types import load
 from stripe_assets.dbt_generate import PROJECT
 from stripe_assets.simulator.account import Account
-from stripe_assets.warehouse.tables import statements
+from stripe_assets.warehouse.database import Database
+from stripe_assets.warehouse.load import incoming, stage, upsert
 
 ACCOUNT_ID = "acct_test"
 NOW = int(datetime(2026, 11, 20, 15, 30, tzinfo=UTC).timestamp())
@@ -55,39 +58,16 @@ def _attached(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def create(path: Path, objects: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
-    """Make a DuckDB file with the mirror's tables and the given objects, by type name."""
+    """Make a mirror of the given objects, by type name."""
     catalog = load()
-    with _attached(path) as connection:
-        for statement in statements(catalog):
-            connection.execute(statement)
-        for name, rows in objects.items():
-            _insert(connection, catalog[name], list(rows), path.parent)
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, kind: ObjectType, rows: list[Mapping[str, Any]], folder: Path) -> None:
-    if not rows:
-        return
-    staged = folder / f"{kind.name}.ndjson"
-    with staged.open("w") as out:
-        for row in rows:
-            out.write(json.dumps({column.name: _plain(column.kind, row.get(column.name)) for column in kind.columns}) + "\n")
-    types = {
-        Kind.INTEGER: "bigint",
-        Kind.NUMBER: "double",
-        Kind.BOOLEAN: "boolean",
-        Kind.TIMESTAMP: "double",
-        Kind.JSON: "json",
-    }
-    shape = ", ".join(f"\"{column.name}\": '{types.get(column.kind, 'varchar')}'" for column in kind.columns)
-    chosen = ", ".join(f'to_timestamp("{column.name}")' if column.kind is Kind.TIMESTAMP else f'"{column.name}"' for column in kind.columns)
-    connection.execute(
-        f"insert into stripe.\"{kind.name}\" by position select {chosen}, '{ACCOUNT_ID}', now(), null, null "
-        f"from read_json('{staged}', format = 'newline_delimited', columns = {{{shape}}}, maximum_object_size = 100000000)"
-    )
-
-
-def _plain(kind: Kind, value: Any) -> Any:
-    return value["id"] if kind is Kind.ID and isinstance(value, dict) else value
+    database = Database(path)
+    database.prepare(catalog)
+    with database.open() as connection:
+        for name, things in objects.items():
+            raw = [msgspec.Raw(msgspec.json.encode(thing)) for thing in things]
+            if raw:
+                connection.register("given", incoming(raw, [NOW] * len(raw), [None] * len(raw)))
+                upsert(connection, catalog[name], stage(connection, catalog[name], "given", account_id=ACCOUNT_ID, keep_raw=False))
 
 
 def build(path: Path, *arguments: str, root: Path = PROJECT.parent, named: bool = True) -> Built:
@@ -120,7 +100,7 @@ def account() -> Account:
 def built(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Mirror the account and build everything on it, once for all tests."""
     path = tmp_path_factory.mktemp("dbt") / "stripe.duckdb"
-    create(path, {kind.name: account.objects(kind.object) for kind in load()})
+    World(path, account, rate_limit=10_000.0).sync()
     return build(path)
 
 

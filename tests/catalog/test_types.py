@@ -1,0 +1,189 @@
+"""The catalog says for each type what Stripe has, and refuses facts that Stripe's description contradicts."""
+
+import copy
+import json
+import tomllib
+from typing import Any
+
+import pytest
+
+from stripe_assets.catalog.extract import API
+from stripe_assets.catalog.types import Column, Fresh, Kind, Parent, build, load, type_name
+
+ISSUE_2 = {
+    "customers", "products", "prices", "plans", "coupons", "promotion_codes",
+    "subscriptions", "subscription_items", "invoices", "invoice_lines", "invoiceitems", "charges",
+    "payment_intents", "setup_intents", "refunds", "disputes", "balance_transactions", "payouts",
+    "transfers", "credit_notes", "tax_rates", "checkout_sessions", "events", "payment_methods",
+    "application_fees", "topups",
+}  # fmt: skip
+DESCRIPTION: dict[str, Any] = json.loads(API.read_text())
+FACTS: dict[str, Any] = tomllib.loads(API.with_name("types.toml").read_text())
+
+
+def test_every_type_that_must_sync_is_there() -> None:
+    assert set(load().names) >= ISSUE_2
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/charges", "charges"),
+        ("/v1/checkout/sessions", "checkout_sessions"),
+        ("/v1/customers/{customer}/tax_ids", "customer_tax_ids"),
+        ("/v1/invoices/{invoice}/lines", "invoice_lines"),
+        ("/v1/radar/early_fraud_warnings", "radar_early_fraud_warnings"),
+        ("/v1/subscription_items", "subscription_items"),
+    ],
+)
+def test_name_follows_from_the_path(path: str, name: str) -> None:
+    """People and scripts type these names: `interface.md` promises the rule."""
+    assert type_name(path) == name
+
+
+def test_only_payment_methods_are_named_for_another_list_of_the_same_objects() -> None:
+    """They are asked for customer by customer, and called after the top-level list: one table for one kind of object."""
+    named_otherwise = {kind.name: FACTS[kind.name].get("alias_of") for kind in load() if type_name(kind.path) != kind.name}
+    assert named_otherwise == {"payment_methods": "/v1/payment_methods"}
+
+
+def test_parents_stand_before_their_children() -> None:
+    """Dagster wants results in this order, and a parent's rows are stored first."""
+    names = load().names
+    assert all(names.index(kind.parent.type) < names.index(kind.name) for kind in load() if kind.parent is not None)
+
+
+def test_objects_belong_to_one_type_each() -> None:
+    """An event names an object, and must lead to one table."""
+    objects = [kind.object for kind in load()]
+    assert len(objects) == len(set(objects))
+    assert load().of_object("checkout.session") is load()["checkout_sessions"]
+    assert load().of_object("account") is None
+
+
+def test_retrieve_path_is_the_one_below_the_list() -> None:
+    """Only invoice lines cannot be read alone: a change of one is read with its invoice."""
+    catalog = load()
+    assert {kind.name for kind in catalog if kind.retrieve_path is None} == {"invoice_lines"}
+    below = {kind.name for kind in catalog if kind.retrieve_path and kind.retrieve_path.startswith(f"{kind.path}/{{")}
+    assert set(catalog.names) - below == {"invoice_lines", "payment_methods"}
+    assert catalog["payment_methods"].retrieve_path == "/v1/payment_methods/{payment_method}"
+    assert catalog["subscriptions"].retrieve_path == "/v1/subscriptions/{subscription_exposed_id}"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in load() if kind.fresh is not Fresh.CREATED], ids=lambda kind: kind.name)
+def test_types_that_live_by_events_can_be_read_again(kind: Any) -> None:
+    """Two events in one second have no order: then the object itself, or the parent that contains it, must be asked."""
+    assert kind.retrieve_path is not None or kind.parent is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "kind"),
+    [
+        ("charges", "id", Kind.TEXT),
+        ("charges", "amount", Kind.INTEGER),
+        ("charges", "captured", Kind.BOOLEAN),
+        ("charges", "created", Kind.TIMESTAMP),
+        ("charges", "customer", Kind.ID),
+        ("charges", "balance_transaction", Kind.ID),
+        ("charges", "currency", Kind.TEXT),
+        ("charges", "metadata", Kind.JSON),
+        ("charges", "billing_details", Kind.JSON),
+        ("coupons", "percent_off", Kind.NUMBER),
+        ("prices", "unit_amount_decimal", Kind.TEXT),
+        ("invoices", "lines", Kind.JSON),
+        ("invoices", "due_date", Kind.TIMESTAMP),
+        ("invoiceitems", "date", Kind.TIMESTAMP),
+        ("subscriptions", "canceled_at", Kind.TIMESTAMP),
+        ("payouts", "arrival_date", Kind.TIMESTAMP),
+        ("events", "data", Kind.JSON),
+    ],
+)
+def test_column_holds_what_stripe_says(name: str, column: str, kind: Kind) -> None:
+    """Money as whole minor units, decimals as text, times as times, references as ids."""
+    assert Column(column, kind) in load()[name].columns
+
+
+def test_no_column_stands_twice() -> None:
+    for kind in load():
+        names = [column.name for column in kind.columns]
+        assert len(names) == len(set(names)), kind.name
+
+
+def test_lists_are_asked_for_with_what_they_hide_by_default() -> None:
+    catalog = load()
+    assert catalog["charges"].list_request() == ("/v1/charges", {})
+    assert catalog["subscriptions"].list_request() == ("/v1/subscriptions", {"status": "all"})
+
+
+def test_children_are_asked_for_by_their_parents_id_in_path_or_query() -> None:
+    catalog = load()
+    assert catalog["invoice_lines"].list_request("in_1") == ("/v1/invoices/in_1/lines", {})
+    assert catalog["payment_methods"].list_request("cus_1") == ("/v1/customers/cus_1/payment_methods", {})
+    assert catalog["subscription_items"].list_request("sub_1") == ("/v1/subscription_items", {"subscription": "sub_1"})
+
+
+def test_ids_are_one_segment_of_a_path() -> None:
+    """Ids of coupons, plans and products are the account's choice: `50%/off?` must not become another address."""
+    catalog = load()
+    assert catalog["coupons"].retrieve_request("50%/off? #1") == "/v1/coupons/50%25%2Foff%3F%20%231"
+    assert catalog["payment_methods"].list_request("a/../b")[0] == "/v1/customers/a%2F..%2Fb/payment_methods"
+    assert catalog["charges"].retrieve_request("ch_1") == "/v1/charges/ch_1"
+
+
+def test_what_cannot_be_read_alone_says_with_what_it_comes() -> None:
+    with pytest.raises(LookupError, match=r"invoice_lines .* come with their invoices"):
+        load()["invoice_lines"].retrieve_request("il_1")
+
+
+def test_endpoint_is_one_for_all_ids() -> None:
+    """Stripe counts a limit by operation: an endpoint for each id would have no limit at all."""
+    lines = load()["invoice_lines"]
+    assert lines.endpoint == "GET /v1/invoices/{invoice}/lines"
+    assert load()["charges"].retrieve_endpoint == "GET /v1/charges/{charge}"
+
+
+def test_parent_is_joined_from_the_description_and_the_facts() -> None:
+    catalog = load()
+    assert catalog["invoice_lines"].parent == Parent("invoices", "invoice", "invoice", stated=True, embedded="lines")
+    assert catalog["payment_methods"].parent == Parent("customers", "customer", "customer", stated=True, embedded=None)
+    assert catalog.children("invoices") == (catalog["invoice_lines"],)
+
+
+def test_selected_children_bring_their_parents_in_catalog_order() -> None:
+    catalog = load()
+    assert [kind.name for kind in catalog.with_parents(["invoice_lines", "charges"])] == ["invoices", "invoice_lines", "charges"]
+
+
+def test_child_that_does_not_name_its_parent_gets_a_column_for_it() -> None:
+    facts = copy.deepcopy(FACTS)
+    del facts["invoice_lines"]["parent"]["field"]
+    lines = build(DESCRIPTION, facts)["invoice_lines"]
+    assert lines.parent == Parent("invoices", "invoice", "invoice_id", stated=False, embedded="lines")
+    assert lines.columns[-1] == Column("invoice_id", Kind.TEXT)
+
+
+@pytest.mark.parametrize(
+    ("name", "fact", "value", "named"),
+    [
+        ("charges", "path", "/v1/chargez", "/v1/chargez"),
+        ("charges", "path", "/v1/refunds", "called refunds"),
+        ("payment_methods", "alias_of", "/v1/payment_ways", "/v1/payment_ways"),
+        ("customers", "deleted_by", ["customer.vanished"], "customer.vanished"),
+        ("checkout_sessions", "open", {"stat": ["open"]}, "stat"),
+        ("subscriptions", "params", {"state": "all"}, "state"),
+        ("charges", "fresh", "daily", "daily"),
+        ("invoice_lines", "parent", {"type": "bills", "field": "invoice", "embedded": "lines"}, "bills"),
+        ("invoice_lines", "parent", {"type": "invoices", "field": "bill", "embedded": "lines"}, "bill"),
+        ("invoice_lines", "parent", {"type": "invoices", "field": "invoice", "embedded": "rows"}, "rows"),
+        ("invoice_lines", "parent", {"type": "charges", "field": "invoice", "embedded": "lines"}, "charges"),
+        ("charges", "parent", {"type": "customers", "field": "customer"}, "/v1/charges"),
+    ],
+)
+def test_fact_that_the_description_lacks_is_refused_by_name(name: str, fact: str, value: object, named: str) -> None:
+    """A new API version that drops a field must be noticed by whoever extracts it, not by a user's nightly run."""
+    facts = copy.deepcopy(FACTS)
+    facts[name][fact] = value
+    with pytest.raises(ValueError, match=r"types\.toml") as refused:
+        build(DESCRIPTION, facts)
+    assert named in str(refused.value)

@@ -1,0 +1,543 @@
+"""Who gets the next slot, what a 429 changes, and that nobody is lost. All in virtual time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from math import ceil
+from typing import Any
+
+import pytest
+from virtual_time import run
+
+from stripe_assets.limits.limiter import PATIENCE, Limiter, Limits, Snapshot
+from stripe_assets.limits.priority import Priority
+
+FAN_OUT, PAGE, LEAF = Priority
+UNLIMITED = Limits(account=None, endpoint=None)
+IDLE = Snapshot(rate=None, in_flight=0, waiting=0, granted=0, throttled={})
+
+Served = list[tuple[float, str]]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def ask(limiter: Limiter, served: Served, name: str, endpoint: str = "charges", priority: Priority = PAGE, hold: float = 0.0) -> None:
+    """Make one request, which takes `hold` seconds, and note when it was let go."""
+    async with limiter.slot(endpoint, priority=priority):
+        served.append((now(), name))
+        await asyncio.sleep(hold)
+
+
+async def keep_asking(limiter: Limiter, served: Served, endpoint: str, until: float, **how: Any) -> None:
+    """Be a reader of many pages."""
+    while now() < until:
+        await ask(limiter, served, endpoint, endpoint, **how)
+
+
+def under_load(limits: Limits, endpoints: list[str], seconds: float, *, readers: int = 4, **how: Any) -> Served:
+    """Read from some endpoints with several readers each, as fast as the limiter lets them."""
+
+    async def main() -> Served:
+        limiter, served = Limiter(limits), Served()
+        async with asyncio.TaskGroup() as group:
+            for endpoint in endpoints * readers:
+                group.create_task(keep_asking(limiter, served, endpoint, seconds, **how))
+        assert (limiter.snapshot().in_flight, limiter.waiting()) == (0, 0)
+        return [(at, endpoint) for at, endpoint in served if at < seconds]
+
+    return run(main())
+
+
+def fullest(times: list[float], seconds: float = 1.0) -> int:
+    """Count the most that any stretch of so many seconds holds."""
+    ends = (sum(1 for later in times[at : at + 2000] if later < first + seconds) for at, first in enumerate(times))
+    return max(ends, default=0)
+
+
+def order(waiting: Callable[[Limiter, Served], list[Coroutine[Any, Any, None]]], limits: Limits | None = None) -> list[str]:
+    """Let requests queue up behind one that is under way, and give the order in which they are served."""
+
+    async def main() -> list[str]:
+        limiter, served = Limiter(limits or Limits(None, None, in_flight=1)), Served()
+        async with limiter.slot("first", priority=PAGE):
+            tasks = [asyncio.create_task(each) for each in waiting(limiter, served)]
+            await asyncio.sleep(0.1)
+            assert served == []
+        await asyncio.gather(*tasks)
+        return [name for _, name in served]
+
+    return run(main())
+
+
+@pytest.mark.parametrize("limit", [25.0, 100.0, 500.0, 12.5, 2.5, 0.5])
+def test_the_accounts_rate_is_kept_in_every_second_and_used(limit: float) -> None:
+    """P2, and P1: the limit is the only thing that is waited for."""
+    seconds = max(12.0, 40 / limit)
+    times = [at for at, _ in under_load(Limits(account=limit, endpoint=None), ["charges", "customers", "events"], seconds)]
+    assert fullest(times, max(1.0, 1 / limit)) <= ceil(limit)
+    assert len(times) >= 0.97 * limit * seconds
+
+
+def test_each_endpoint_has_a_rate_of_its_own() -> None:
+    """A live account reaches its 100 a second only by four endpoints at once."""
+    served = under_load(Limits(account=100.0, endpoint=25.0), ["charges", "customers", "events", "invoices", "refunds"], 20.0)
+    for endpoint, count in Counter(endpoint for _, endpoint in served).items():
+        times = [at for at, name in served if name == endpoint]
+        assert fullest(times) <= 25, endpoint
+        assert count > 0
+    assert fullest([at for at, _ in served]) <= 100
+    assert len(served) >= 0.97 * 100 * 20
+
+
+def test_slots_of_the_account_that_are_refused_cost_the_endpoint_nothing() -> None:
+    """Both buckets have to be used fully at once, as they are by default on a sandbox."""
+    served = under_load(Limits(account=25.0, endpoint=25.0), ["charges"], 40.0)
+    assert len(served) >= 0.97 * 25 * 40
+    assert fullest([at for at, _ in served]) <= 25
+
+
+def test_a_full_endpoint_does_not_hold_up_another() -> None:
+    """The first in line may not have room: then it is the next one's turn."""
+
+    async def main() -> tuple[Served, int]:
+        limiter, served = Limiter(Limits(account=None, endpoint=1.0)), Served()
+        crowd = [asyncio.create_task(ask(limiter, served, "charges", "charges", FAN_OUT)) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        await ask(limiter, served, "events", "events", LEAF)
+        waiting = limiter.waiting()
+        await asyncio.gather(*crowd)
+        return served, waiting
+
+    served, waiting = run(main())
+    assert served[:2] == [(0.0, "charges"), (0.01, "events")]
+    assert (waiting, len(served)) == (4, 6)
+
+
+def test_what_opens_more_work_goes_first() -> None:
+    """Parents with children first: their children are work that only then can begin."""
+    kinds = {"leaf": LEAF, "page": PAGE, "fan-out": FAN_OUT, "page 2": PAGE, "fan-out 2": FAN_OUT}
+    assert order(lambda limiter, served: [ask(limiter, served, name, priority=kinds[name]) for name in kinds]) == [
+        "fan-out",
+        "fan-out 2",
+        "page",
+        "page 2",
+        "leaf",
+    ]
+
+
+def test_within_a_priority_the_endpoint_with_most_left_goes_first() -> None:
+    """The longest list decides when the sync ends; but priority comes before length."""
+
+    def waiting(limiter: Limiter, served: Served) -> list[Coroutine[Any, Any, None]]:
+        for endpoint, pages in {"short": 3, "long": 900, "middle": 40, "children": 9000}.items():
+            limiter.work_left(endpoint, pages)
+        kinds = {"short": PAGE, "long": PAGE, "middle": PAGE, "children": LEAF}
+        return [ask(limiter, served, endpoint, endpoint, kinds[endpoint]) for endpoint in ("children", "short", "middle", "long", "short")]
+
+    assert order(waiting) == ["long", "middle", "short", "short", "children"]
+
+
+def test_a_list_of_unknown_length_is_asked_first() -> None:
+    """Only its first page tells how long it is: the longest list found last would be read alone, after all others."""
+
+    def waiting(limiter: Limiter, served: Served) -> list[Coroutine[Any, Any, None]]:
+        limiter.work_left("charges", 5000)
+        return [ask(limiter, served, endpoint, endpoint) for endpoint in ("charges", "balance_transactions")]
+
+    assert order(waiting) == ["balance_transactions", "charges"]
+
+
+def test_there_is_room_where_nobody_would_be_served_before() -> None:
+    """A further cursor is worth its request only if it gets slots that are not promised to longer lists."""
+
+    async def main() -> dict[str, bool]:
+        limiter, served = Limiter(Limits(None, None, in_flight=2)), Served()
+        for endpoint, pages in {"short": 2, "long": 90, "longest": 100}.items():
+            limiter.work_left(endpoint, pages)
+        found = {"idle": limiter.has_room("short")}
+        async with limiter.slot("short", priority=PAGE), limiter.slot("short", priority=PAGE):
+            found["full"] = limiter.has_room("longest")
+        limiter = Limiter(Limits(account=None, endpoint=1.0))
+        for endpoint, pages in {"short": 2, "long": 90, "longest": 100}.items():
+            limiter.work_left(endpoint, pages)
+        tasks = [asyncio.create_task(ask(limiter, served, "long", "long")) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        found |= {f"{endpoint}, while long waits": limiter.has_room(endpoint) for endpoint in ("short", "long", "longest")}
+        await asyncio.gather(*tasks)
+        return found
+
+    assert run(main()) == {
+        "idle": True,
+        "full": False,
+        "short, while long waits": False,
+        "long, while long waits": False,
+        "longest, while long waits": True,
+    }
+
+
+def test_equals_are_served_in_the_order_in_which_they_came() -> None:
+    """Also when they come in one moment, and to different endpoints."""
+    names = [f"{endpoint} {turn}" for turn in range(3) for endpoint in ("charges", "events", "customers")]
+    assert order(lambda limiter, served: [ask(limiter, served, name, name.split()[0]) for name in names]) == names
+
+
+def test_a_better_request_that_comes_later_still_goes_first() -> None:
+    """The choice is made when the slot is free, not when the request arrives."""
+
+    async def main() -> list[str]:
+        limiter, served = Limiter(Limits(account=2.0, endpoint=None)), Served()
+        async with asyncio.TaskGroup() as group:
+            for name in ("page 1", "page 2", "page 3"):
+                group.create_task(ask(limiter, served, name))
+            await asyncio.sleep(0.1)
+            group.create_task(ask(limiter, served, "fan-out", "customers", FAN_OUT))
+        return [name for _, name in served]
+
+    assert run(main()) == ["page 1", "fan-out", "page 2", "page 3"]
+
+
+def test_whoever_waits_long_rises_so_that_nobody_starves() -> None:
+    """An endless stream of parents must not keep a leaf waiting for ever."""
+
+    async def main() -> float:
+        limiter, served = Limiter(Limits(account=10.0, endpoint=None)), Served()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(keep_asking(limiter, served, "customers", 30.0, priority=FAN_OUT))
+            await asyncio.sleep(1.0)
+            group.create_task(ask(limiter, served, "leaf", "lines", LEAF))
+        (leaf,) = (at for at, name in served if name == "leaf")
+        return leaf - 1.0
+
+    waited = run(main())
+    assert 2 * PATIENCE <= waited < 2 * PATIENCE + 0.3
+
+
+def test_a_long_list_does_not_starve_a_short_one() -> None:
+    """Work left is an order among those who are served, not a reason to serve nobody else."""
+
+    async def main() -> float:
+        limiter, served = Limiter(Limits(account=10.0, endpoint=None)), Served()
+        limiter.work_left("charges", 1_000_000)
+        limiter.work_left("coupons", 1)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(keep_asking(limiter, served, "charges", 20.0))
+            group.create_task(ask(limiter, served, "short", "coupons"))
+        (short,) = (at for at, name in served if name == "short")
+        return short
+
+    assert PATIENCE <= run(main()) < PATIENCE + 0.3
+
+
+@pytest.mark.parametrize("most", [1, 3, 64])
+def test_never_more_than_so_many_are_under_way(most: int) -> None:
+    """Stripe limits concurrency too, and every request under way is a connection and a page in memory."""
+
+    async def main() -> tuple[int, int]:
+        limiter = Limiter(Limits(None, None, in_flight=most))
+        under_way, peak, served = 0, 0, 0
+
+        async def one(turn: int) -> None:
+            nonlocal under_way, peak, served
+            async with limiter.slot(f"endpoint {turn % 7}", priority=PAGE):
+                under_way += 1
+                peak = max(peak, under_way)
+                await asyncio.sleep(0.1 + turn % 5 / 10)
+                under_way -= 1
+                served += 1
+
+        await asyncio.gather(*(one(turn) for turn in range(200)))
+        return peak, served
+
+    assert run(main()) == (most, 200)
+
+
+def test_a_request_that_fails_gives_its_place_back() -> None:
+    """Errors are everyday: each one that kept its place would slow the sync until it stands."""
+
+    async def main() -> Snapshot:
+        limiter = Limiter(Limits(None, None, in_flight=1))
+        for _ in range(3):
+            with pytest.raises(ValueError, match="broken"):
+                async with limiter.slot("charges", priority=PAGE):
+                    raise ValueError("broken")
+        return limiter.snapshot()
+
+    assert run(main()) == Snapshot(rate=None, in_flight=0, waiting=0, granted=3, throttled={})
+
+
+def test_a_cancelled_waiter_leaves_the_queue() -> None:
+    """Nobody may wait behind somebody who has gone."""
+
+    async def main() -> tuple[Snapshot, Served, Snapshot]:
+        limiter, served = Limiter(Limits(None, None, in_flight=1)), Served()
+        async with limiter.slot("charges", priority=PAGE):
+            gone = asyncio.create_task(ask(limiter, served, "gone"))
+            stays = asyncio.create_task(ask(limiter, served, "stays"))
+            await asyncio.sleep(1)
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+            between = limiter.snapshot()
+        await stays
+        assert gone.cancelled()
+        return between, served, limiter.snapshot()
+
+    between, served, after = run(main())
+    assert between == Snapshot(rate=None, in_flight=1, waiting=1, granted=1, throttled={})
+    assert served == [(1.0, "stays")]
+    assert (after.in_flight, after.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("first", ["the slot is granted", "the waiter is cancelled"])
+def test_a_waiter_cancelled_in_the_moment_of_its_grant_gives_the_slot_to_the_next(first: str) -> None:
+    """When a run is stopped everything is cancelled in one moment: a place lost then hangs the next run in this process."""
+
+    async def main() -> tuple[bool, Served, Snapshot]:
+        limiter, served = Limiter(Limits(None, None, in_flight=1)), Served()
+        async with limiter.slot("charges", priority=PAGE):
+            gone = asyncio.create_task(ask(limiter, served, "gone"))
+            stays = asyncio.create_task(ask(limiter, served, "stays", "events"))
+            await asyncio.sleep(1)
+            if first == "the waiter is cancelled":
+                gone.cancel()
+        if first == "the slot is granted":
+            gone.cancel()
+        await asyncio.gather(gone, stays, return_exceptions=True)
+        return gone.cancelled(), served, limiter.snapshot()
+
+    cancelled, served, snapshot = run(main())
+    assert (cancelled, served) == (True, [(1.0, "stays")])
+    assert (snapshot.in_flight, snapshot.waiting) == (0, 0)
+
+
+def test_a_task_group_that_breaks_leaves_the_limiter_clean() -> None:
+    """One failing type cancels the readers of its slices, under way and waiting, in one moment."""
+
+    async def main() -> Snapshot:
+        limiter, served = Limiter(Limits(account=10.0, endpoint=5.0, in_flight=4)), Served()
+
+        async def fail() -> None:
+            await asyncio.sleep(1.5)
+            raise ValueError("this type has failed")
+
+        async def read_everything() -> None:
+            async with asyncio.TaskGroup() as group:
+                for turn in range(40):
+                    group.create_task(ask(limiter, served, str(turn), f"endpoint {turn % 3}", Priority(turn % 3), hold=0.7))
+                group.create_task(fail())
+
+        with pytest.raises(ExceptionGroup):
+            await read_everything()
+        assert 4 < len(served) < 40
+        left = limiter.snapshot()
+        await asyncio.wait_for(asyncio.gather(*(ask(limiter, served, "after", f"endpoint {turn}", hold=0.1) for turn in range(8))), 5)
+        return left
+
+    left = run(main())
+    assert (left.in_flight, left.waiting) == (0, 0)
+
+
+def after_a_429(reason: str | None) -> dict[str, Any]:
+    """Meet one on `charges`; give the account's rate each second after, and what two endpoints get in the first of them."""
+
+    async def main() -> dict[str, Any]:
+        limiter, served = Limiter(Limits(account=100.0, endpoint=20.0)), Served()
+        await asyncio.sleep(3.0)
+        limiter.slow_down("charges", reason)
+        rates = []
+        async with asyncio.TaskGroup() as group:
+            for endpoint in ("charges", "events"):
+                group.create_task(keep_asking(limiter, served, endpoint, 3.95))
+            for _ in range(5):
+                rates.append(round(limiter.snapshot().rate or 0.0, 6))
+                await asyncio.sleep(1.0)
+        counts = Counter(name for at, name in served if at < 3.95)
+        return {"account": rates, "first second": dict(counts), "throttled": limiter.snapshot().throttled}
+
+    return run(main())
+
+
+def test_a_global_429_slows_the_account_and_no_endpoint() -> None:
+    """What its reason names, and nothing else; and it comes back step by step."""
+    assert after_a_429("global-rate") == {
+        "account": [90.0, 93.0, 96.0, 99.0, 100.0],
+        "first second": {"charges": 20, "events": 19},
+        "throttled": {"global-rate": 1},
+    }
+
+
+def test_an_endpoints_429_slows_that_endpoint_and_nothing_else() -> None:
+    """Slowing the account for one endpoint's sake would waste three quarters of it."""
+    assert after_a_429("endpoint-rate") == {
+        "account": [100.0] * 5,
+        "first second": {"charges": 18, "events": 20},
+        "throttled": {"endpoint-rate": 1},
+    }
+
+
+@pytest.mark.parametrize("reason", [None, "resource-specific", "a reason of next year"])
+def test_a_429_that_names_no_bucket_slows_nothing(reason: str | None) -> None:
+    """A lock timeout is a 429 too, and concerns one object only."""
+    assert after_a_429(reason) == {
+        "account": [100.0] * 5,
+        "first second": {"charges": 20, "events": 20},
+        "throttled": {reason or "no reason given": 1},
+    }
+
+
+def test_a_slowed_endpoint_recovers() -> None:
+    """Step by step, and entirely."""
+
+    async def main() -> list[int]:
+        limiter, served = Limiter(Limits(account=None, endpoint=20.0)), Served()
+        for _ in range(6):
+            limiter.slow_down("charges", "endpoint-rate")
+            await asyncio.sleep(1.0)
+        start = now()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(keep_asking(limiter, served, "charges", start + 20.0))
+        return [sum(1 for at, _ in served if start + second <= at < start + second + 4) for second in range(0, 20, 4)]
+
+    counts = run(main())
+    assert counts == sorted(counts)
+    assert counts[0] < 70
+    assert counts[-1] >= 77
+
+
+@pytest.mark.parametrize("reason", ["global-concurrency", "endpoint-concurrency"])
+def test_a_concurrency_429_lowers_the_number_under_way_which_recovers(reason: str) -> None:
+    """The rate is not to blame: lowering it would cost speed and not help."""
+
+    async def main() -> tuple[list[int], float | None]:
+        limiter = Limiter(Limits(account=1000.0, endpoint=None, in_flight=20))
+        peaks: list[int] = []
+        end = asyncio.Event()
+
+        async def reader() -> None:
+            while not end.is_set():
+                async with limiter.slot("charges", priority=PAGE):
+                    await asyncio.sleep(0.5)
+
+        readers = [asyncio.create_task(reader()) for _ in range(40)]
+        await asyncio.sleep(2)
+        peaks.append(limiter.snapshot().in_flight)
+        limiter.slow_down("charges", reason)
+        for pause in (0.6, 1.0, 20.0):
+            await asyncio.sleep(pause)
+            peaks.append(limiter.snapshot().in_flight)
+        rate = limiter.snapshot().rate
+        end.set()
+        await asyncio.gather(*readers)
+        return peaks, rate
+
+    (before, after, later, recovered), rate = run(main())
+    assert (before, recovered, rate) == (20, 20, 1000.0)
+    assert 13 <= after <= 17
+    assert after <= later <= 20
+
+
+def test_a_storm_of_concurrency_429s_counts_once() -> None:
+    """Thirty of forty requests may be refused in one moment: they say one thing, not thirty."""
+
+    async def main() -> tuple[int, int]:
+        limiter, leave = Limiter(Limits(None, None, in_flight=40)), asyncio.Event()
+
+        async def one() -> None:
+            async with limiter.slot("charges", priority=PAGE):
+                await leave.wait()
+
+        tasks = [asyncio.create_task(one()) for _ in range(80)]
+        await asyncio.sleep(2)
+        before = limiter.snapshot().in_flight
+        for _ in range(30):
+            limiter.slow_down("charges", "global-concurrency")
+        for task in tasks[:40]:
+            task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        after = limiter.snapshot().in_flight
+        leave.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return before, after
+
+    before, after = run(main())
+    assert before == 40
+    assert 28 <= after <= 30
+
+
+def test_concurrency_429s_never_stop_everything_nor_raise_a_small_cap() -> None:
+    """Not even a storm of them: with none under way nobody would ever notice that it has passed."""
+
+    async def main(most: int) -> int:
+        limiter = Limiter(Limits(None, None, in_flight=most))
+        under_way, peak = 0, 0
+
+        async def one() -> None:
+            nonlocal under_way, peak
+            async with limiter.slot("charges", priority=PAGE):
+                under_way += 1
+                peak = max(peak, under_way)
+                limiter.slow_down("charges", "global-concurrency")
+                await asyncio.sleep(1)
+                under_way -= 1
+
+        await asyncio.wait_for(asyncio.gather(*(one() for _ in range(20))), 60)
+        return peak
+
+    assert [run(main(most)) for most in (1, 2)] == [1, 2]
+
+
+def test_retry_after_pauses_the_bucket_that_is_named() -> None:
+    """All its requests wait, those of other endpoints do not."""
+
+    async def main() -> Served:
+        limiter, served = Limiter(Limits(account=None, endpoint=10.0)), Served()
+        limiter.slow_down("charges", "endpoint-rate", pause=30.0)
+        await asyncio.gather(*(ask(limiter, served, endpoint, endpoint) for endpoint in ("charges", "events")))
+        return served
+
+    assert run(main()) == [(0.0, "events"), (30.0, "charges")]
+
+
+def test_a_pause_that_comes_while_others_wait_holds_them_too() -> None:
+    """They had been promised an earlier moment."""
+
+    async def main() -> Served:
+        limiter, served = Limiter(Limits(account=1.0, endpoint=None)), Served()
+        await ask(limiter, served, "first")
+        waiting = asyncio.create_task(ask(limiter, served, "second"))
+        await asyncio.sleep(0.5)
+        limiter.slow_down("charges", "global-rate", pause=60.0)
+        await waiting
+        return served
+
+    assert run(main()) == [(0.0, "first"), (60.5, "second")]
+
+
+def test_without_limits_nothing_waits() -> None:
+    """Lifting the limits leaves the machine as the only bound."""
+
+    async def main() -> tuple[float, Snapshot]:
+        limiter, served = Limiter(UNLIMITED), Served()
+        for reason in ("global-rate", "endpoint-rate"):
+            limiter.slow_down("charges", reason)
+        await asyncio.gather(*(ask(limiter, served, "any") for _ in range(2000)))
+        return now(), limiter.snapshot()
+
+    assert run(main()) == (0.0, Snapshot(rate=None, in_flight=0, waiting=0, granted=2000, throttled={"global-rate": 1, "endpoint-rate": 1}))
+
+
+def test_an_idle_limiter_shows_that_it_is_idle() -> None:
+    """Progress displays read this before the first request."""
+
+    async def main() -> tuple[Snapshot, str]:
+        limiter = Limiter(Limits(account=25.0))
+        return limiter.snapshot(), repr(limiter)
+
+    snapshot, text = run(main())
+    assert snapshot == Snapshot(rate=25.0, in_flight=0, waiting=0, granted=0, throttled={})
+    assert text == "<Limiter <RateBucket account 25.0 of 25 per second, 0 granted>, 0 in flight, 0 waiting>"

@@ -1,0 +1,90 @@
+"""Kill -9 at any moment: what is in the file is true, and the next run goes on from there (promise P3)."""
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from equality import differences, rows
+from mirroring import NOW
+
+from stripe_assets.catalog.types import Fresh, load
+from stripe_assets.simulator.account import Account
+from stripe_assets.simulator.server import Serving, serving
+
+SYNC = """
+import asyncio, sys
+from pathlib import Path
+from stripe_assets.sync.engine import Mirror
+from stripe_assets.sync.settings import Settings
+settings = Settings(api_key="sk_test_simulator", api_base=sys.argv[1], duckdb=Path(sys.argv[2]), rate_limit=60.0)
+summary = asyncio.run(Mirror(settings).sync(sys.argv[3].split(",")))
+print("complete" if summary.complete else summary)
+"""
+TYPES = tuple(kind.name for kind in load() if kind.parent is None or kind.parent.embedded)
+"""All but those that are asked for parent by parent: thousands of requests that only take time."""
+KILLS = 3
+
+
+def start(server: Serving, database: Path) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", SYNC, server.url, str(database), ",".join(TYPES)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def kill_after(process: subprocess.Popen[str], server: Serving, requests: int) -> bool:
+    """Kill the process once the account has answered so many more requests; false where it came to its end before."""
+    target = len(server.app.requests) + requests
+    while len(server.app.requests) < target:
+        try:
+            process.wait(0.002)
+        except subprocess.TimeoutExpired:
+            continue
+        assert process.communicate() == ("complete\n", None)
+        return False
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(20) == -signal.SIGKILL
+    process.communicate()
+    return True
+
+
+def windows(database: Path) -> set[tuple[str, str | None, str | None]]:
+    """Give the slices that the file calls done: type, and the bounds of `created` as a request would say them."""
+    done = rows(database, "select type, created_gte::varchar, created_lt::varchar from stripe_sync.slices where done")
+    return {(name, gte, lt) for name, gte, lt in done}
+
+
+def complete(database: Path) -> set[str]:
+    return {name for (name,) in rows(database, "select type from stripe_sync.checkpoints where state = 'complete'")}
+
+
+@pytest.mark.parametrize("seed", [11])
+def test_killed_again_and_again_it_ends_equal_and_reads_nothing_twice_that_was_done(tmp_path: Path, seed: int) -> None:
+    """A real process, a real socket, a real signal."""
+    chance = random.Random(seed)
+    database = tmp_path / "stripe.duckdb"
+    catalog = load()
+    paths = {kind.path: kind for kind in catalog if kind.name in TYPES}
+    account = Account(seed=seed, customers=700, now=NOW)
+    known: list[tuple[int, set[tuple[str, str | None, str | None]], set[str]]] = []
+    with serving(account, latency=0.01) as server:
+        for _ in range(KILLS):
+            requests = chance.randint(20, 60)
+            print(f"seed {seed}: killed after {requests} requests")
+            if not kill_after(start(server, database), server, requests):
+                break
+            known.append((len(server.app.requests), windows(database), complete(database)))
+        process = start(server, database)
+        assert process.communicate(timeout=60) == ("complete\n", None)
+        asked = list(server.app.requests)
+    assert any(done or whole for _, done, whole in known), "killed too early to show anything"
+    for begin, done, whole in known:
+        for request in asked[begin:]:
+            kind = paths.get(request.path)
+            if kind is None:
+                continue
+            window = (kind.name, request.params.get("created[gte]"), request.params.get("created[lt]"))
+            assert window not in done, f"{window} was done"
+            assert kind.name not in whole or kind.fresh is Fresh.CREATED, f"{kind.name} was complete"
+    assert differences(database, account, types=TYPES) == []
