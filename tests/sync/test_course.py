@@ -1,5 +1,6 @@
 """Each type is read whole, gone on with or only caught up, as its books say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,6 +85,14 @@ def test_parent_and_the_children_inside_it_are_begun_together(stale: str) -> Non
     names = ("invoices", "invoice_lines", "charges")
     known = [checkpoint(name, **({"updated_at": LONG_AGO} if name == stale else {})) for name in names]
     assert begun(*known) == {"invoices", "invoice_lines"}
+
+
+def test_all_children_inside_a_parent_are_begun_with_it() -> None:
+    """Whichever of them was the reason: the first child in the list must not miss what the second brings about."""
+    lines = CATALOG["invoice_lines"]
+    kinds = [CATALOG["invoices"], replace(lines, name="invoice_notes"), lines]
+    known = {kind.name: checkpoint(kind.name) for kind in kinds} | {"invoice_lines": checkpoint("invoice_lines", updated_at=LONG_AGO)}
+    assert to_begin(kinds, known, now=NOW, full_refresh=False, since=None) == {"invoices", "invoice_notes", "invoice_lines"}
 
 
 def test_children_that_are_asked_for_one_parent_at_a_time_are_begun_by_themselves() -> None:

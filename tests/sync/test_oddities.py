@@ -328,9 +328,9 @@ def test_reading_never_has_an_earlier_time_than_the_one_before() -> None:
     assert clock.now() == 2001.0
 
 
-def interrupted(here: World, at: Callable[[Any], bool], **options: Any) -> None:
+def interrupted(here: World, at: Callable[[Any], bool], *, rate_limit: float = 100.0, **options: Any) -> None:
     """Sync until Stripe is asked for something; then cancel the run."""
-    settings = Settings(api_key=here.key, api_base="http://stripe.test", duckdb=here.database, rate_limit=100.0)
+    settings = Settings(api_key=here.key, api_base="http://stripe.test", duckdb=here.database, rate_limit=rate_limit)
     halt = asyncio.Event()
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
@@ -362,6 +362,35 @@ def test_run_that_ends_between_the_lists_and_its_end_goes_on_with_what_changed_a
     assert here.sync(SOME).complete
     assert {request.path for request in here.app.requests[before:]} & {f"/v1/{name}" for name in SOME} == set()
     assert differences(here.database, here.account, types=SOME) == []
+
+
+def test_interrupted_list_goes_on_from_its_stored_cursors_and_leaves_done_slices_alone(tmp_path: Path) -> None:
+    """Of a list in several slices, some are done and some half read when the run ends: none of that is asked for again."""
+    here = world(tmp_path, customers=2500)
+    names = ["customers"]
+    pages = 0
+
+    def later(scope: Any) -> bool:
+        nonlocal pages
+        pages += scope["path"] == "/v1/customers"
+        return pages == 18
+
+    interrupted(here, later, rate_limit=2.0, types=names)  # half a second a page: some chunks are stored meanwhile
+    query = "select created_gte::varchar, created_lt::varchar, cursor, done from stripe_sync.slices"
+    stored = rows(here.database, query)
+    done = {(gte, lt) for gte, lt, _, is_done in stored if is_done}
+    cursors = {(gte, lt): cursor for gte, lt, cursor, is_done in stored if not is_done}
+    assert done and any(cursors.values()), "interrupted too early to show anything"
+    before = len(here.app.requests)
+    assert here.sync(names).complete
+    asked: dict[tuple[Any, Any], Any] = {}
+    for request in here.app.requests[before:]:
+        if request.path == "/v1/customers":
+            window = (request.params.get("created[gte]"), request.params.get("created[lt]"))
+            asked.setdefault(window, request.params.get("starting_after"))
+    assert not done & asked.keys()
+    assert {window: asked[window] for window in cursors} == cursors
+    assert differences(here.database, here.account, types=("customers",)) == []
 
 
 def test_whole_reading_that_is_finished_by_a_run_with_since_still_finds_what_is_gone(tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
 """Which event becomes the row, which a deletion, and which only says that the object must be read again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import duckdb
 import msgspec
+from duckdb import DuckDBPyConnection as Connection
 
 from stripe_assets.catalog.types import load
 from stripe_assets.warehouse.changes import Verdicts, forget_applied, kinds_changed, open_again, store_events
 
 ACCOUNT = "acct_1"
+Store = Callable[..., int]
 CATALOG = load()
 CUSTOMERS = CATALOG["customers"]
 EVERYTHING = {"customer": 0}
@@ -21,11 +22,11 @@ def event(number: int, created: int, *, kind: str = "customer.updated", version:
     return {"id": f"evt_{number}", "type": kind, "created": created, "api_version": version, "data": {"object": described}}
 
 
-def keep(connection: duckdb.DuckDBPyConnection, *events: dict[str, Any], since: Mapping[str, int] = EVERYTHING) -> None:
+def keep(connection: Connection, *events: dict[str, Any], since: Mapping[str, int] = EVERYTHING) -> None:
     store_events(connection, [msgspec.Raw(msgspec.json.encode(each)) for each in events], since, account_id=ACCOUNT)
 
 
-def judge(connection: duckdb.DuckDBPyConnection, *, trust_payloads: bool = True) -> dict[str, tuple[str, Any]]:
+def judge(connection: Connection, *, trust_payloads: bool = True) -> dict[str, tuple[str, Any]]:
     """Give the verdict on each changed customer, with the email that its payload shows, and settle it."""
     verdicts = Verdicts(connection, CUSTOMERS, account_id=ACCOUNT, api_version=CATALOG.api_version, now=50.0, trust_payloads=trust_payloads)
     rows = connection.execute("select object_id, verdict, payload from verdicts").fetchall()
@@ -33,36 +34,36 @@ def judge(connection: duckdb.DuckDBPyConnection, *, trust_payloads: bool = True)
     return {name: (verdict, json.loads(payload).get("email") if verdict == "payload" else None) for name, verdict, payload in rows}
 
 
-def pending(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+def pending(connection: Connection) -> list[tuple[Any, ...]]:
     return connection.execute("select type, purpose, object_id from stripe_sync.pending order by number").fetchall()
 
 
-def test_one_event_of_the_pinned_version_is_the_row(connection) -> None:  # type: ignore[no-untyped-def]
+def test_one_event_of_the_pinned_version_is_the_row(connection: Connection) -> None:
     keep(connection, event(1, 10, email="a"))
     assert judge(connection) == {"cus_1": ("payload", "a")}
     assert pending(connection) == []
 
 
-def test_the_latest_of_several_events_is_the_row(connection) -> None:  # type: ignore[no-untyped-def]
+def test_the_latest_of_several_events_is_the_row(connection: Connection) -> None:
     keep(connection, event(3, 12, email="c"), event(1, 10, email="a"), event(2, 11, email="b"))
     assert judge(connection) == {"cus_1": ("payload", "c")}
 
 
-def test_two_events_in_one_second_have_no_order_so_the_object_is_read_again(connection) -> None:  # type: ignore[no-untyped-def]
+def test_two_events_in_one_second_have_no_order_so_the_object_is_read_again(connection: Connection) -> None:
     """Ids do not tell which came first: taking either may store the earlier state for ever."""
     keep(connection, event(1, 10, email="a"), event(2, 10, email="b"))
     assert judge(connection) == {"cus_1": ("read", None)}
     assert pending(connection) == [("customers", "object", "cus_1")]
 
 
-def test_second_event_of_a_second_whose_first_was_applied_leads_to_reading_again(connection) -> None:  # type: ignore[no-untyped-def]
+def test_second_event_of_a_second_whose_first_was_applied_leads_to_reading_again(connection: Connection) -> None:
     keep(connection, event(1, 10, email="a"))
     judge(connection)
     keep(connection, event(2, 10, email="b"))
     assert judge(connection) == {"cus_1": ("read", None)}
 
 
-def test_event_that_became_visible_after_a_later_one_changes_nothing(connection) -> None:  # type: ignore[no-untyped-def]
+def test_event_that_became_visible_after_a_later_one_changes_nothing(connection: Connection) -> None:
     """Its payload is an older state than the row's."""
     keep(connection, event(2, 20, email="new"))
     judge(connection)
@@ -71,23 +72,23 @@ def test_event_that_became_visible_after_a_later_one_changes_nothing(connection)
     assert kinds_changed(connection, CATALOG, account_id=ACCOUNT) == []
 
 
-def test_payload_of_another_version_is_not_the_row(connection) -> None:  # type: ignore[no-untyped-def]
+def test_payload_of_another_version_is_not_the_row(connection: Connection) -> None:
     """It has the shape of the version in force when it was made: two shapes in one table."""
     keep(connection, event(1, 10, version="2019-03-14"))
     assert judge(connection) == {"cus_1": ("read", None)}
 
 
-def test_event_without_a_version_is_not_the_row(connection) -> None:  # type: ignore[no-untyped-def]
+def test_event_without_a_version_is_not_the_row(connection: Connection) -> None:
     keep(connection, event(1, 10) | {"api_version": None})
     assert judge(connection) == {"cus_1": ("read", None)}
 
 
-def test_row_that_was_read_meanwhile_is_read_again_rather_than_overwritten(connection) -> None:  # type: ignore[no-untyped-def]
+def test_row_that_was_read_meanwhile_is_read_again_rather_than_overwritten(connection: Connection) -> None:
     keep(connection, event(1, 10))
     assert judge(connection, trust_payloads=False) == {"cus_1": ("read", None)}
 
 
-def test_deletion_needs_no_request(connection, store) -> None:  # type: ignore[no-untyped-def]
+def test_deletion_needs_no_request(connection: Connection, store: Store) -> None:
     store("customers", {"id": "cus_1"}, {"id": "cus_2"})
     keep(connection, event(1, 10), event(2, 11, kind="customer.deleted", version="2019-03-14"))
     assert judge(connection) == {"cus_1": ("deleted", None)}
@@ -96,12 +97,12 @@ def test_deletion_needs_no_request(connection, store) -> None:  # type: ignore[n
     assert pending(connection) == []
 
 
-def test_change_and_deletion_in_one_second_are_asked_about(connection) -> None:  # type: ignore[no-untyped-def]
+def test_change_and_deletion_in_one_second_are_asked_about(connection: Connection) -> None:
     keep(connection, event(1, 10), event(2, 10, kind="customer.deleted"))
     assert judge(connection) == {"cus_1": ("read", None)}
 
 
-def test_event_that_is_seen_twice_counts_once(connection) -> None:  # type: ignore[no-untyped-def]
+def test_event_that_is_seen_twice_counts_once(connection: Connection) -> None:
     """Windows overlap, and pages shift while they are read: a duplicate is no second change."""
     keep(connection, event(1, 10, email="a"), event(1, 10, email="a"))
     keep(connection, event(1, 10, email="a"))
@@ -110,14 +111,14 @@ def test_event_that_is_seen_twice_counts_once(connection) -> None:  # type: igno
     assert judge(connection) == {}
 
 
-def test_same_object_is_noted_once(connection) -> None:  # type: ignore[no-untyped-def]
+def test_same_object_is_noted_once(connection: Connection) -> None:
     for number in (10, 20):
         keep(connection, event(number, number), event(number + 1, number))
         judge(connection)
     assert pending(connection) == [("customers", "object", "cus_1")]
 
 
-def test_only_wanted_objects_are_kept_each_from_its_own_position(connection) -> None:  # type: ignore[no-untyped-def]
+def test_only_wanted_objects_are_kept_each_from_its_own_position(connection: Connection) -> None:
     """One window serves all types: it reaches back to the slowest, and must not bring old states of the others."""
     keep(
         connection,
@@ -133,21 +134,21 @@ def test_only_wanted_objects_are_kept_each_from_its_own_position(connection) -> 
     assert [kind.name for kind in kinds_changed(connection, CATALOG, account_id=ACCOUNT)] == ["customers", "invoices"]
 
 
-def test_event_that_is_no_event_is_passed_over(connection) -> None:  # type: ignore[no-untyped-def]
+def test_event_that_is_no_event_is_passed_over(connection: Connection) -> None:
     events = [msgspec.Raw(b'{"id":"evt_1"}'), msgspec.Raw(b"5"), msgspec.Raw(b'{"id":"evt_2","type":"\\ud800"}')]
     store_events(connection, events, EVERYTHING, account_id=ACCOUNT)
     keep(connection, event(3, 10, email="a"))
     assert judge(connection) == {"cus_1": ("payload", "a")}
 
 
-def test_applied_events_can_be_opened_again_for_those_who_missed_them(connection) -> None:  # type: ignore[no-untyped-def]
+def test_applied_events_can_be_opened_again_for_those_who_missed_them(connection: Connection) -> None:
     keep(connection, event(1, 10, id="cus_1"), event(2, 20, id="cus_2"))
     judge(connection)
     open_again(connection, {"customer": 20}, account_id=ACCOUNT)
     assert judge(connection).keys() == {"cus_2"}
 
 
-def test_only_applied_events_that_no_window_reaches_are_forgotten(connection) -> None:  # type: ignore[no-untyped-def]
+def test_only_applied_events_that_no_window_reaches_are_forgotten(connection: Connection) -> None:
     keep(connection, event(1, 10, id="cus_1"), event(2, 90, id="cus_2"))
     judge(connection)
     keep(connection, event(3, 11, id="cus_3"))
@@ -155,7 +156,7 @@ def test_only_applied_events_that_no_window_reaches_are_forgotten(connection) ->
     assert connection.execute("select event_id from stripe_sync.changes order by 1").fetchall() == [("evt_2",), ("evt_3",)]
 
 
-def test_accounts_do_not_see_each_others_events(connection) -> None:  # type: ignore[no-untyped-def]
+def test_accounts_do_not_see_each_others_events(connection: Connection) -> None:
     store_events(connection, [msgspec.Raw(msgspec.json.encode(event(1, 10)))], EVERYTHING, account_id="acct_2")
     keep(connection, event(1, 10, email="a"))
     assert judge(connection) == {"cus_1": ("payload", "a")}

@@ -1,25 +1,27 @@
 """Raw JSON becomes rows as `interface.md` promises them, whatever Stripe or an account's owner puts into it."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 import msgspec
 import pytest
+from duckdb import DuckDBPyConnection as Connection
 
 from stripe_assets.catalog.types import load
 from stripe_assets.warehouse.load import cut_short, embedded, forget_vanished_children, incoming, mark_deleted, stage, upsert
 
 ACCOUNT = "acct_1"
+Store = Callable[..., int]
 CATALOG = load()
 
 
-def seen(connection: duckdb.DuckDBPyConnection, columns: str, name: str = "charges") -> list[tuple[Any, ...]]:
+def seen(connection: Connection, columns: str, name: str = "charges") -> list[tuple[Any, ...]]:
     return connection.execute(f"select {columns} from stripe.{name} order by id").fetchall()
 
 
-def test_fields_become_columns_of_their_kind(connection, store) -> None:  # type: ignore[no-untyped-def]
+def test_fields_become_columns_of_their_kind(connection: Connection, store: Store) -> None:
     store("charges", {"id": "ch_1", "created": 1_790_000_000, "amount": 1999, "currency": "usd", "paid": True, "metadata": {"a": "b"}})
     found = seen(connection, "id, created, amount, currency, paid, metadata, refunds, _account_id, _synced_at, _deleted_at")
     created, read = datetime.fromtimestamp(1_790_000_000, UTC), datetime.fromtimestamp(1000, UTC)
@@ -37,33 +39,33 @@ def test_fields_become_columns_of_their_kind(connection, store) -> None:  # type
         (None, None),
     ],
 )
-def test_reference_is_the_id_expanded_or_not(connection, store, reference: object, stored: object) -> None:  # type: ignore[no-untyped-def]
+def test_reference_is_the_id_expanded_or_not(connection: Connection, store: Store, reference: object, stored: object) -> None:
     """Joins need one shape: Stripe gives the id or the object, depending on who asked and how."""
     store("charges", {"id": "ch_1", "customer": reference})
     assert seen(connection, "customer") == [(stored,)]
 
 
 @pytest.mark.parametrize("text", ["Größe 日本 😀", "\x00", "a\x00b", "'; drop table x; --", '"quoted" \\ back', "\u202eright", "\n\t", ""])
-def test_text_arrives_letter_by_letter(connection, store, text: str) -> None:  # type: ignore[no-untyped-def]
+def test_text_arrives_letter_by_letter(connection: Connection, store: Store, text: str) -> None:
     store("customers", {"id": "cus_1", "email": text, "metadata": {"note": text}})
     ((email, metadata, raw),) = seen(connection, "email, metadata, _raw", "customers")
     assert (email, json.loads(metadata)["note"], json.loads(raw)["email"]) == (text, text, text)
 
 
-def test_raw_is_the_object_as_received_byte_by_byte(connection, store) -> None:  # type: ignore[no-untyped-def]
+def test_raw_is_the_object_as_received_byte_by_byte(connection: Connection, store: Store) -> None:
     """Spaces, order, number forms and unknown fields are what an auditor compares with Stripe's own answer."""
     raw = '{ "zz_unknown": [1.0, 1e3],  "id":"ch_1",\n "amount": 5, "description":"\\u00e9\\/" }'
     store("charges", raw)
     assert seen(connection, "amount, description, _raw") == [(5, "é/", raw)]
 
 
-def test_raw_is_left_out_where_it_is_not_wanted(connection, store) -> None:  # type: ignore[no-untyped-def]
+def test_raw_is_left_out_where_it_is_not_wanted(connection: Connection, store: Store) -> None:
     store("charges", {"id": "ch_1", "amount": 5}, keep_raw=False)
     assert seen(connection, "amount, _raw") == [(5, None)]
 
 
 @pytest.mark.parametrize("amount", [2**63, -(2**63) - 1, 10**30, "many"])
-def test_number_that_does_not_fit_is_null_and_stays_in_raw(connection, store, amount: object) -> None:  # type: ignore[no-untyped-def]
+def test_number_that_does_not_fit_is_null_and_stays_in_raw(connection: Connection, store: Store, amount: object) -> None:
     """One absurd value must not stop the chunk of thousands that it came with."""
     store("charges", {"id": "ch_1", "amount": amount}, {"id": "ch_2", "amount": 2**63 - 1})
     (first, second) = seen(connection, "amount, _raw")
@@ -72,7 +74,7 @@ def test_number_that_does_not_fit_is_null_and_stays_in_raw(connection, store, am
 
 
 @pytest.mark.parametrize("created", [10**17, -(10**17), 2**63, "yesterday", None])
-def test_time_that_no_calendar_has_is_null(connection, store, created: object) -> None:  # type: ignore[no-untyped-def]
+def test_time_that_no_calendar_has_is_null(connection: Connection, store: Store, created: object) -> None:
     """DuckDB raises an error on such a time, which would end the whole run, again at every attempt."""
     assert store("charges", {"id": "ch_1", "created": created}, {"id": "ch_2", "created": 0}) == 2
     assert seen(connection, "id, created") == [("ch_1", None), ("ch_2", datetime(1970, 1, 1, tzinfo=UTC))]
@@ -81,7 +83,7 @@ def test_time_that_no_calendar_has_is_null(connection, store, created: object) -
 @pytest.mark.parametrize(
     "bad", ['{"object":"charge"}', '{"id":null}', "5", "null", "[]", '"text"', '{"id":"ch_1","description":"\\ud800"}', '{"id":']
 )
-def test_unreadable_object_is_told_of_and_the_others_are_stored(connection, store, bad: str) -> None:  # type: ignore[no-untyped-def]
+def test_unreadable_object_is_told_of_and_the_others_are_stored(connection: Connection, store: Store, bad: str) -> None:
     """Left out without a word, a charge would be missing in every sum; raised, it would take its whole page with it."""
     told: list[str] = []
     assert store("charges", {"id": "ch_0"}, bad, {"id": "ch_2"}, keep_raw=False, on_unreadable=told.extend) == 2
@@ -89,7 +91,7 @@ def test_unreadable_object_is_told_of_and_the_others_are_stored(connection, stor
     assert seen(connection, "id, _raw") == [("ch_0", None), ("ch_2", None)]
 
 
-def test_of_the_same_object_twice_in_a_chunk_the_later_reading_stays(connection) -> None:  # type: ignore[no-untyped-def]
+def test_of_the_same_object_twice_in_a_chunk_the_later_reading_stays(connection: Connection) -> None:
     """Cursors overlap where a slice was split: which page arrives last says nothing about which is newer."""
     objects = [msgspec.Raw(f'{{"id":"ch_1","amount":{amount}}}'.encode()) for amount in (1, 2, 3)]
     connection.register("given", incoming(objects, [10.0, 30.0, 20.0], [None] * 3))
@@ -98,7 +100,7 @@ def test_of_the_same_object_twice_in_a_chunk_the_later_reading_stays(connection)
     assert seen(connection, "amount, _synced_at") == [(2, datetime.fromtimestamp(30, UTC))]
 
 
-def test_storing_again_replaces_and_revives(connection, store) -> None:  # type: ignore[no-untyped-def]
+def test_storing_again_replaces_and_revives(connection: Connection, store: Store) -> None:
     store("charges", {"id": "ch_1", "created": 5, "amount": 1}, {"id": "ch_2", "created": 9, "amount": 1})
     mark_deleted(connection, CATALOG["charges"], "select 'ch_1' as id, now() as deleted_at", account_id=ACCOUNT, children=())
     store("charges", {"id": "ch_1", "created": 5, "amount": 2}, read_at=2000)
@@ -106,14 +108,16 @@ def test_storing_again_replaces_and_revives(connection, store) -> None:  # type:
 
 
 @pytest.mark.parametrize("second", [{"id": "ch_2", "created": 6}, {"id": "ch_2"}])
-def test_rows_are_replaced_whether_or_not_all_of_a_chunk_say_when_they_were_created(connection, store, second: object) -> None:  # type: ignore[no-untyped-def]
+def test_rows_are_replaced_whether_or_not_all_of_a_chunk_say_when_they_were_created(
+    connection: Connection, store: Store, second: object
+) -> None:
     """The bounds of `created` that make replacing fast must hold for every row of the chunk, or rows stay twice."""
     store("charges", {"id": "ch_1", "created": 5}, second)
     store("charges", second, {"id": "ch_1", "created": 5})
     assert seen(connection, "id") == [("ch_1",), ("ch_2",)]
 
 
-def test_other_accounts_rows_are_left_alone(connection, store) -> None:  # type: ignore[no-untyped-def]
+def test_other_accounts_rows_are_left_alone(connection: Connection, store: Store) -> None:
     store("charges", {"id": "ch_1", "amount": 1}, account_id="acct_2")
     store("charges", {"id": "ch_1", "amount": 2})
     mark_deleted(connection, CATALOG["charges"], "select 'ch_1' as id, now() as deleted_at", account_id="acct_2", children=())
@@ -121,7 +125,7 @@ def test_other_accounts_rows_are_left_alone(connection, store) -> None:  # type:
     assert found == [(ACCOUNT, 2, True), ("acct_2", 1, False)]
 
 
-def test_empty_chunk_stores_nothing(connection, store) -> None:  # type: ignore[no-untyped-def]
+def test_empty_chunk_stores_nothing(connection: Connection, store: Store) -> None:
     assert store("charges") == 0
     assert seen(connection, "count(*)", "charges group by id") == []
 
@@ -131,7 +135,7 @@ def invoice(name: str, *lines: str, more: bool = False) -> dict[str, Any]:
     return {"id": name, "object": "invoice", "lines": {"object": "list", "data": data, "has_more": more}}
 
 
-def store_with_lines(connection: duckdb.DuckDBPyConnection, *invoices: dict[str, Any], read_at: float) -> list[tuple[str, str | None]]:
+def store_with_lines(connection: Connection, *invoices: dict[str, Any], read_at: float) -> list[tuple[str, str | None]]:
     """Store invoices and the lines inside them, as the writer does, and give what is left to be asked for."""
     parent, child = CATALOG["invoices"], CATALOG["invoice_lines"]
     raws = [msgspec.Raw(msgspec.json.encode(thing)) for thing in invoices]
@@ -146,19 +150,19 @@ def store_with_lines(connection: duckdb.DuckDBPyConnection, *invoices: dict[str,
 LINES = "id, invoice, amount, _deleted_at is null"
 
 
-def test_children_come_out_of_their_parents_lists(connection) -> None:  # type: ignore[no-untyped-def]
+def test_children_come_out_of_their_parents_lists(connection: Connection) -> None:
     """What the parent contains costs no request."""
     assert store_with_lines(connection, invoice("in_1", "il_1", "il_2"), invoice("in_2"), read_at=10) == []
     assert seen(connection, LINES, "invoice_lines") == [("il_1", "in_1", 1, True), ("il_2", "in_1", 1, True)]
 
 
-def test_list_that_is_cut_short_is_to_be_read_on_from_its_last_child(connection) -> None:  # type: ignore[no-untyped-def]
+def test_list_that_is_cut_short_is_to_be_read_on_from_its_last_child(connection: Connection) -> None:
     left = store_with_lines(connection, invoice("in_1", "il_1", "il_2", more=True), invoice("in_2", "il_3"), read_at=10)
     assert left == [("in_1", "il_2")]
     assert store_with_lines(connection, invoice("in_3", more=True), read_at=10) == [("in_3", None)]
 
 
-def test_child_that_its_parent_no_longer_has_is_marked_deleted(connection) -> None:  # type: ignore[no-untyped-def]
+def test_child_that_its_parent_no_longer_has_is_marked_deleted(connection: Connection) -> None:
     """No event tells of a line taken off a draft: only the invoice without it does."""
     store_with_lines(connection, invoice("in_1", "il_1", "il_2"), invoice("in_2", "il_3"), read_at=10)
     store_with_lines(connection, invoice("in_1", "il_2"), read_at=20)
@@ -166,13 +170,13 @@ def test_child_that_its_parent_no_longer_has_is_marked_deleted(connection) -> No
 
 
 @pytest.mark.parametrize("later", [invoice("in_1", "il_2", more=True), {"id": "in_1"}, {"id": "in_1", "lines": None}])
-def test_children_outside_what_is_shown_are_not_taken_for_vanished(connection, later: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]
+def test_children_outside_what_is_shown_are_not_taken_for_vanished(connection: Connection, later: dict[str, Any]) -> None:
     store_with_lines(connection, invoice("in_1", "il_1", "il_2"), read_at=10)
     store_with_lines(connection, later, read_at=20)
     assert [row[3] for row in seen(connection, LINES, "invoice_lines")] == [True, True]
 
 
-def test_children_of_a_deleted_parent_are_marked_with_it(connection) -> None:  # type: ignore[no-untyped-def]
+def test_children_of_a_deleted_parent_are_marked_with_it(connection: Connection) -> None:
     """A deleted draft's lines would stay in every sum."""
     store_with_lines(connection, invoice("in_1", "il_1"), invoice("in_2", "il_2"), read_at=10)
     source = "select 'in_1' as id, now() as deleted_at"
@@ -181,7 +185,7 @@ def test_children_of_a_deleted_parent_are_marked_with_it(connection) -> None:  #
     assert seen(connection, "id, _deleted_at is null", "invoices") == [("in_1", False), ("in_2", True)]
 
 
-def test_object_of_five_megabytes_is_a_row_like_any_other(connection, store) -> None:  # type: ignore[no-untyped-def]
+def test_object_of_five_megabytes_is_a_row_like_any_other(connection: Connection, store: Store) -> None:
     big = {"note": "x" * 5_000_000}
     store("customers", {"id": "cus_1", "metadata": big})
     assert seen(connection, "length(metadata)", "customers") == [(len(json.dumps(big, separators=(",", ":"))),)]
