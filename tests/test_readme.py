@@ -12,7 +12,8 @@ from readme import README, code_blocks, first_commands
 from stripe_assets.catalog.types import load
 
 ROOT = README.parent
-COMMANDS = sorted({line for block in code_blocks("sh") for line in block.splitlines() if re.match(r"(\S+=\S+ )*(\.venv/bin/)?stripe-assets ", line)})
+LINES = {line for block in code_blocks("sh") for line in block.splitlines()}
+COMMANDS = sorted(line for line in LINES if re.match(r"(\S+=\S+ )*(\.venv/bin/)?stripe-assets ", line))
 
 
 def test_first_two_commands_install_and_run() -> None:

@@ -167,10 +167,11 @@ class Database:
                 connection.execute("use mirror")
                 return
             except duckdb.Error as error:
-                if "Could not set lock" not in str(error):
+                here = "Unique file handle conflict" in str(error)
+                if not here and "Could not set lock" not in str(error):
                     raise self._unusable(error) from error
                 holder = re.search(r"Conflicting lock is held in (.+?) \(PID (\d+)\)", str(error))
-                who = f"process {holder[2]} ({holder[1]})" if holder else "another process"
+                who = f"process {holder[2]} ({holder[1]})" if holder else "this process" if here else "another process"
                 if time.monotonic() >= give_up_at:
                     message = f"{self.path} has been held by {who} for {self.wait:g} s: close it there and run again; nothing is lost"
                     raise WarehouseBusy(message) from error

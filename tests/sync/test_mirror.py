@@ -212,7 +212,7 @@ def test_unknown_key_ends_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_each_fault_at_a_tenth_of_the_requests_changes_nothing(tmp_path: Path, fault: str) -> None:
-    here = world(tmp_path, customers=30, faults={fault: 0.1}, seed=5)
+    here = world(tmp_path, customers=20, faults={fault: 0.1}, seed=5)
     summary = here.sync()
     assert summary.complete, [result for result in summary.results if result.state != "complete"]
     assert differences(here.database, here.account) == []

@@ -119,6 +119,19 @@ def test_file_that_stays_held_is_given_up_with_its_holder_named_and_logged_once(
     assert f"process {holder.pid}" in caplog.records[0].getMessage()
 
 
+def test_file_that_this_process_holds_by_another_connection_is_waited_for_as_well(path: Path) -> None:
+    """A notebook or a check that reads in the same process is no reason to call the file unusable."""
+    prepared(path)
+    with (
+        duckdb.connect(str(path)),
+        pytest.raises(WarehouseBusy, match="held by this process for 0 s"),
+        Database(path, wait=0.0).open(),
+    ):
+        pass
+    with Database(path).open() as connection:
+        assert connection.execute("select 1").fetchall() == [(1,)]
+
+
 def test_only_one_process_syncs_into_a_file_and_its_death_frees_it(path: Path) -> None:
     """Two syncs would read everything twice and step on each other's positions; a lock that outlives its holder is worse."""
     database = prepared(path)

@@ -108,7 +108,7 @@ def test_storing_again_replaces_and_revives(connection: Connection, store: Store
 
 
 @pytest.mark.parametrize("second", [{"id": "ch_2", "created": 6}, {"id": "ch_2"}])
-def test_rows_are_replaced_whether_or_not_all_of_a_chunk_say_when_they_were_created(
+def test_rows_are_replaced_also_where_some_of_a_chunk_do_not_say_when_they_were_created(
     connection: Connection, store: Store, second: object
 ) -> None:
     """The bounds of `created` that make replacing fast must hold for every row of the chunk, or rows stay twice."""
