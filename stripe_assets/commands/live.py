@@ -59,6 +59,11 @@ class Display:
         self._began = monotonic()
         self._pace = Pace(self._began)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether anything has been asked for."""
+        return self._mirror.progress.requests > 0
+
     def headline(self) -> str:
         """Say in one line how the whole run is doing."""
         mirror, now = self._mirror, monotonic()
@@ -115,4 +120,5 @@ async def _redraw(display: Display, console: Console) -> None:
 async def _lines(display: Display, console: Console) -> None:
     while True:
         await asyncio.sleep(LINE)
-        console.print(display.headline(), markup=False, soft_wrap=True)
+        if display.under_way:  # before that there is nothing to tell but an error
+            console.print(display.headline(), markup=False, soft_wrap=True)

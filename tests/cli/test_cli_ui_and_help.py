@@ -27,6 +27,7 @@ def test_the_history_is_kept_beside_the_mirror(tmp_path: Path, monkeypatch: pyte
     assert prepared["DAGSTER_HOME"] == str(home)
     assert yaml.safe_load((home / "dagster.yaml").read_text()) == {
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
         "concurrency": {"pools": {"granularity": "run", "default_limit": 1}},
     }
 
