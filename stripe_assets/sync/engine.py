@@ -103,14 +103,15 @@ class Mirror:
                 await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog)
             self.limiter = Limiter(self.settings.limits(lifted=no_limit))
             client = await stack.enter_async_context(self._client(self.limiter))
-            # The events before the first list: what changes while the lists are read is told by those after this one.
-            account, events_from = await asyncio.gather(_account(client), newest_event(client))
-            run = _Run(self, client, account, kinds, on_result)
-            stack.callback(run.writer.close)
             try:
-                return await run.sync(events_from, full_refresh=full_refresh, since=since)
-            except BaseExceptionGroup as group:
-                raise _first(group) from group
+                # The events before the first list: what changes while the lists are read is told by those after this one.
+                async with asyncio.TaskGroup() as group:
+                    account, events_from = group.create_task(_account(client)), group.create_task(newest_event(client))
+                run = _Run(self, client, account.result(), kinds, on_result)
+                stack.callback(run.writer.close)
+                return await run.sync(events_from.result(), full_refresh=full_refresh, since=since)
+            except BaseExceptionGroup as errors:
+                raise _first(errors) from errors
 
     def _client(self, limiter: Limiter) -> StripeClient:
         settings = self.settings
