@@ -165,5 +165,7 @@ class CatchUp:
 
     async def _since(self, kind: ObjectType, checkpoint: Checkpoint) -> int:
         known = max(0, (checkpoint.created_from or 0) - OVERLAP)
+        if kind.name in self._just_read:
+            return known  # what is still open was read in this run
         oldest_open = await self._session.writer.books(lambda ledger: ledger.oldest_open(kind))
         return known if oldest_open is None else min(known, oldest_open)

@@ -177,6 +177,7 @@ class _Run:
                 else:
                     group.create_task(self._read_children(kind, course))
         self._progress.phase = "catching up"
+        self.writer.hurry()
         standing = [kind for kind in self._kinds if not self._progress.types[kind.name].over]
         await CatchUp(self._session, standing, just_read=frozenset(course.backfill)).read()
         await self.writer.flushed()

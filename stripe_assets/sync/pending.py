@@ -42,6 +42,7 @@ class PendingReader:
         self._handed_over: set[str] = set()
         self._after = -1
         self._left = 0
+        self._asking = 0
         self._refill = asyncio.Lock()
         self._refusal: Refused | None = None
         self._ended = False
@@ -66,6 +67,7 @@ class PendingReader:
 
     async def _work(self) -> None:
         while (note := await self._next()) is not None:
+            self._asking += 1
             try:
                 await (self._children(note) if self._purpose == "children" else self._object(note))
             except Unauthorized:
@@ -74,6 +76,8 @@ class PendingReader:
                 self._refusal = error
             except RequestError as error:
                 await self._session.bury(self._kind, error, {"object": note.object_id})
+            finally:
+                self._asking -= 1
 
     async def _next(self) -> Pending | None:
         async with self._refill:
@@ -108,7 +112,7 @@ class PendingReader:
         """
         self._left = left
         mine = self._session.of(self._kind)
-        mine.pages_left = float(left)
+        mine.pages_left = float(left + self._asking)  # those under way wait for a slot, most of them
         if self._purpose == "children" and self._kind.parent is not None:
             parent = self._session.progress.types[self._kind.parent.type]
             mine.pages_left += (mine.requests + left) * parent.pages_left / max(1, parent.requests)

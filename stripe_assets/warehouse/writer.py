@@ -71,11 +71,15 @@ class Writer:
         self._submitted += 1
         await self.channel.submit(delivery)
 
+    def hurry(self) -> None:
+        """Store what is on its way now, and not only when a chunk is full or old enough: nothing more comes for a while."""
+        self.channel.hurry()
+
     async def flushed(self) -> None:
         """Wait until everything that was submitted before is stored."""
         mark = self._submitted
         while self._stored < mark:
-            self.channel.hurry()
+            self.hurry()
             await self.next_chunk()
 
     async def next_chunk(self) -> None:
