@@ -22,7 +22,7 @@ from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
 
 ATTEMPTS = 8
-"""Times that a request is sent before it is given up; with the pauses below that spans about a minute."""
+"""Times that a request is sent before it is given up; the pauses below add up to 26 to 52 seconds."""
 THROTTLED_ATTEMPTS = 40
 """The same for 429s of a limiter, which say that all is well and only somebody else is faster."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0

@@ -11,8 +11,8 @@ PAYBACK = 0.020
 
 WINDOW = 1.03
 """Seconds over which the guard counts the limit. Stripe counts arrivals: requests that leave evenly arrive with some
-jitter, and 30 ms more than a second keep the receiver's count below the limit. With 20 ms one full sync in five met a 429
-on two busy cores (2026-11). Costs 3% of the rate."""
+jitter, and 30 ms more than a second keep the receiver's count below the limit. With 20 ms, full
+syncs of a simulated account on busy cores met a 429 now and then (2026-11). Costs 3% of the rate."""
 
 BACK_OFF = 0.9
 """What a 429 leaves of the rate."""

@@ -29,7 +29,7 @@ JSON_TYPES = {
 def incoming(objects: Sequence[msgspec.Raw], read_at: Sequence[float], parents: Sequence[str | None]) -> pa.Table:
     """Lay raw objects out for DuckDB: `raw`, `read_at` (microseconds since 1970) and `parent`, one row each.
 
-    The bytes are copied once. `pa.array` of a list of bytes takes 26 microseconds an object, this one 3 (2026-11).
+    The bytes are copied once, without an object for each: 3 microseconds an object (2026-11).
     """
     offsets = array("q", [0])
     offsets.extend(accumulate(len(raw) for raw in objects))

@@ -81,7 +81,7 @@ def create_table(kind: ObjectType) -> str:
 
 
 def _column_type(column: Column) -> str:
-    # zstd, because nested objects repeat themselves: a third of the size of the default on charges.
+    # zstd, because nested objects repeat themselves from row to row.
     compression = " using compression zstd" if column.kind is Kind.JSON else ""
     return f"{SQL_TYPES[column.kind]}{compression}"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEY = "sk_test_nobody_knows_this_one_4242"
 
 
-def ends(result: Any, status: int, *words: str) -> None:
+def assert_ends(result: Any, status: int, *words: str) -> None:
     """Check that a command ended as promised, with one line that holds these words."""
     lines = result.stderr.strip().splitlines()
     assert (result.exit_code, len(lines)) == (status, 1), result.output
@@ -48,7 +48,7 @@ def ends(result: Any, status: int, *words: str) -> None:
 def test_wrong_configuration_ends_with_2(
     run: Run, variables: dict[str, str | None], arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    ends(run("sync", *arguments, **variables), 2, *words)
+    assert_ends(run("sync", *arguments, **variables), 2, *words)
 
 
 @pytest.mark.parametrize("arguments", [("sync", "--sinc", "x"), ("frobnicate",), ("simulate", "--port", "many")])
@@ -62,8 +62,8 @@ def test_a_foreign_file_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
     foreign = tmp_path / "letter.txt"
     foreign.write_text("Dear Sir or Madam, " * 1000)
     for command in ("sync", "status"):
-        ends(run(command, STRIPE_DUCKDB=str(foreign)), 1, "letter.txt", "choose another file")
-    ends(run("demo", "--duckdb", str(foreign)), 1, "letter.txt", "--duckdb")
+        assert_ends(run(command, STRIPE_DUCKDB=str(foreign)), 1, "letter.txt", "choose another file")
+    assert_ends(run("demo", "--duckdb", str(foreign)), 1, "letter.txt", "--duckdb")
     assert foreign.read_text() == "Dear Sir or Madam, " * 1000
 
 
@@ -72,20 +72,20 @@ def test_the_demo_leaves_a_mirror_of_yours_alone(run: Run, tmp_path: Path) -> No
     path = tmp_path / "data" / "stripe.duckdb"
     assert run("sync", "coupons", "--no-limit").exit_code == 0
     before = path.read_bytes()
-    ends(run("demo", "--duckdb", str(path)), 1, "not made by the demo")
+    assert_ends(run("demo", "--duckdb", str(path)), 1, "not made by the demo")
     assert path.read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_made_ends_with_1(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    ends(run("sync", STRIPE_DUCKDB=str(tmp_path / "file" / "stripe.duckdb")), 1, "cannot be made", "STRIPE_DUCKDB")
-    ends(run("sync", STRIPE_DUCKDB=str(tmp_path)), 1, "it is a folder")
+    assert_ends(run("sync", STRIPE_DUCKDB=str(tmp_path / "file" / "stripe.duckdb")), 1, "cannot be made", "STRIPE_DUCKDB")
+    assert_ends(run("sync", STRIPE_DUCKDB=str(tmp_path)), 1, "it is a folder")
 
 
 def test_a_second_sync_into_a_file_ends_with_1(run: Run, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with FileLock(tmp_path / "data" / "stripe.duckdb.sync"):
-        ends(run("sync"), 1, "another sync", "wait for its end")
+        assert_ends(run("sync"), 1, "another sync", "wait for its end")
 
 
 def test_a_file_held_by_another_process_is_waited_for(start: Start, tmp_path: Path) -> None:
@@ -106,13 +106,13 @@ def test_a_stripe_that_is_not_there_ends_with_1(run: Run) -> None:
     """It is said within seconds."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        ends(run("sync", STRIPE_API_BASE=f"http://127.0.0.1:{nobody.getsockname()[1]}"), 1, "check the network", "STRIPE_API_BASE")
+        assert_ends(run("sync", STRIPE_API_BASE=f"http://127.0.0.1:{nobody.getsockname()[1]}"), 1, "check the network", "STRIPE_API_BASE")
 
 
 def test_a_stripe_that_answers_html_ends_with_1(run: Run) -> None:
     """As a proxy's error page does."""
     with serving(Account(seed=1, customers=1, months=1), faults={"html": 1.0}) as broken:
-        ends(run("sync", STRIPE_API_BASE=broken.url), 1, "not Stripe's", "<html>", "STRIPE_API_BASE")
+        assert_ends(run("sync", STRIPE_API_BASE=broken.url), 1, "not Stripe's", "<html>", "STRIPE_API_BASE")
 
 
 def test_ctrl_c_ends_with_130_and_keeps_what_is_stored(start: Start, tmp_path: Path) -> None:
