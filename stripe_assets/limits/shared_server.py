@@ -18,8 +18,9 @@ from stripe_assets.errors import ConfigurationError
 from stripe_assets.limits.leases import RENEWAL, Leased
 from stripe_assets.limits.registers import Register, Standing, Unreachable
 
-BACK_OFF, LONGEST_BACK_OFF = 0.1, 2.0
-"""Seconds until a server that did not answer is asked again: doubled each time, and by chance up to half shorter."""
+BACK_OFF, LONGEST_BACK_OFF = 0.1, 0.25
+"""Seconds until a server that did not answer is asked again: doubled once or twice, and by chance up to half shorter. The last
+lease may be half a second old when a server fails: one that is back after 1.2 seconds must be found before its two are over."""
 PATIENCE = 30.0
 """Seconds after which a server that does not answer ends the sync."""
 
