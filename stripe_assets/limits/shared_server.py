@@ -15,12 +15,13 @@ from itertools import count
 from uuid import uuid4
 
 from stripe_assets.errors import ConfigurationError
-from stripe_assets.limits.leases import RENEWAL, Leased
+from stripe_assets.limits.leases import RENEWAL, TERM, Leased
 from stripe_assets.limits.registers import Register, Standing, Unreachable
 
-BACK_OFF, LONGEST_BACK_OFF = 0.1, 0.25
-"""Seconds until a server that did not answer is asked again: doubled once or twice, and by chance up to half shorter. The last
-lease may be half a second old when a server fails: one that is back after 1.2 seconds must be found before its two are over."""
+BACK_OFF, QUICK_BACK_OFF, LONGEST_BACK_OFF = 0.1, 0.25, 2.0
+"""Seconds until a server that did not answer is asked again: doubled each time, and by chance up to half shorter. They stay
+quick while leases may still be in force: the last one may be half a second old when a server fails, so one that is back after
+1.2 seconds must be found before its two are over."""
 PATIENCE = 30.0
 """Seconds after which a server that does not answer ends the sync."""
 
@@ -137,7 +138,8 @@ class SharedServer:
             return
         if self._silent_since is not None:
             self._set_timer(self._back_off * random.uniform(0.5, 1))
-            self._back_off = min(2 * self._back_off, LONGEST_BACK_OFF)
+            lasting = loop.time() - self._silent_since < TERM
+            self._back_off = min(2 * self._back_off, QUICK_BACK_OFF if lasting else LONGEST_BACK_OFF)
             return
         if self._timer is None and any(guard.is_active(loop.time()) for guard in self._guards.values()):
             self._set_timer(RENEWAL)
