@@ -18,7 +18,8 @@ FACTOR = 1 / log(GROWTH)
 class Snapshot:
     """What the limiter is doing at one moment. Rates are per second, waits in seconds.
 
-    `learned_rates` and `learned_in_flight` hold, by bucket, what 429s have taught, while it is in force.
+    `learned_rates` and `learned_in_flight` hold, by bucket, what 429s have taught, while it is in force; `lowest_rates` and
+    `lowest_in_flight` the lowest they have ever taught, for a look back.
     """
 
     limit: float | None = None
@@ -32,6 +33,8 @@ class Snapshot:
     wait_p99: float = 0.0
     learned_rates: dict[str, float] = field(default_factory=dict)
     learned_in_flight: dict[str, int] = field(default_factory=dict)
+    lowest_rates: dict[str, float] = field(default_factory=dict)
+    lowest_in_flight: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

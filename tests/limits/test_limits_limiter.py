@@ -359,6 +359,11 @@ def after_429s(reason: str | None) -> dict[str, Any]:
             await keep_asking(limiter, served, endpoint, now() + 1.0)
         await meet_429s(limiter, "charges", reason, times=4)
         at = limiter.snapshot()
+        await asyncio.sleep(3600)
+        later = limiter.snapshot()
+        assert not later.learned_rates
+        assert not later.learned_in_flight
+        assert (later.lowest_rates.keys(), later.lowest_in_flight.keys()) == (at.learned_rates.keys(), at.learned_in_flight.keys())
         return {"slower": sorted(at.learned_rates), "fewer": sorted(at.learned_in_flight), "throttled": at.throttled}
 
     return run(main())
