@@ -51,7 +51,13 @@ def _semaphore() -> Acquire:
 
 def _limiter(rate: float | None) -> Acquire:
     limiter = Limiter(Limits(rate, rate, in_flight=1))
-    return lambda turn: limiter.slot(f"GET /v1/{turn % ENDPOINTS}", priority=Priority(turn % 3))
+    wishes = [(f"GET /v1/{turn % ENDPOINTS}", Priority(turn % 3)) for turn in range(WAITERS)]
+
+    def acquire(turn: int) -> AbstractAsyncContextManager[Any]:
+        endpoint, priority = wishes[turn]
+        return limiter.slot(endpoint, priority=priority)
+
+    return acquire
 
 
 async def _alone(make: Callable[[], Acquire]) -> float:
