@@ -259,15 +259,28 @@ class Limiter:
     def _dispatch(self, now: float) -> None:
         """Grant slots for as long as there is one and somebody who may have it; then set the timer for the next."""
         account, order = self._account, self._order
-        while order.length and self._crowd.has_room(now) and (self.room_for_answers is None or self.room_for_answers()):
-            ready_at = account.ready_at(now) if account is not None else now
-            line = order.best(now) if ready_at <= now else None
-            if line is None:
-                self._wake_at(ready_at if ready_at > now else order.ready_at())
-                return
-            if not self._grant(line, now):
-                self._wake_at(now + AGAIN)
-                return
+        try:
+            while order.length and self._crowd.has_room(now) and (self.room_for_answers is None or self.room_for_answers()):
+                ready_at = account.ready_at(now) if account is not None else now
+                line = order.best(now) if ready_at <= now else None
+                if line is None:
+                    self._wake_at(ready_at if ready_at > now else order.ready_at())
+                    return
+                if not self._grant(line, now):
+                    self._wake_at(now + AGAIN)
+                    return
+        except Exception as error:  # whoever waits must hear of it; who gave the occasion may have other things to do
+            self._despair(error)
+
+    def _despair(self, error: Exception) -> None:
+        """Let all who wait raise what came instead of slots: each leaves the queue by itself."""
+        for line in self._order.lines:
+            for queue in line.waiting:
+                for waiter in queue.values():
+                    if waiter.ready is None:  # it is only just coming
+                        waiter.ready = self._loop.create_future()
+                    if not waiter.ready.done():
+                        waiter.ready.set_exception(error)
 
     def _grant(self, line: Line, now: float) -> bool:
         """Take a slot of the endpoint and one of the account for who is next, or, if another process was faster, none."""
@@ -319,7 +332,8 @@ class Slot(Waiter):
         limiter = self._limiter
         limiter._enter(self)
         if not self.granted:
-            self.ready = limiter._loop.create_future()
+            if self.ready is None:
+                self.ready = limiter._loop.create_future()
             try:
                 await self.ready
             except BaseException:

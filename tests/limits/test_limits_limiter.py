@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from virtual_time import run
 
-from stripe_assets.errors import TooManyWaiting
+from stripe_assets.errors import ConfigurationError, TooManyWaiting
 from stripe_assets.limits.limiter import Limiter, Limits
 from stripe_assets.limits.order import PATIENCE
 from stripe_assets.limits.priority import Priority
@@ -594,12 +594,15 @@ class Register:
         self.there = 0
         self.taken: list[int] = []
         self.told: list[Callable[[], None]] = []
+        self.breaks: Exception | None = None
 
     def guard(self, name: str, limit: float, on_change: Callable[[], None]) -> "Register":  # noqa: ARG002  # one for all
         self.told.append(on_change)
         return self
 
     def ready_at(self, now: float) -> float:
+        if self.breaks is not None:
+            raise self.breaks
         return now if self.there else float("inf")
 
     def take(self, now: float) -> int | None:  # noqa: ARG002
@@ -654,6 +657,42 @@ def test_slots_of_an_endpoint_that_come_from_elsewhere_are_waited_for() -> None:
         return served
 
     assert run(main()) == [(5.0, "first")]
+
+
+def test_all_who_wait_are_told_when_no_more_slots_can_come() -> None:
+    """A server that is gone for good, told to the log alone, would be a sync that stands still for ever."""
+
+    async def main() -> None:
+        register = Register()
+        limiter, served = Limiter(Limits(account=1000.0, endpoint=None), sharing=register), Served()
+        register.there = 1
+        async with limiter.slot("under way", priority=PAGE):
+            waiting = [asyncio.create_task(ask(limiter, served, "waiting", endpoint)) for endpoint in ("charges", "charges", "refunds")]
+            await asyncio.sleep(5.0)
+            register.breaks = ConfigurationError("the server is gone")
+            for tell in register.told:
+                tell()
+            found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60.0)
+            assert [repr(error) for error in found] == ["ConfigurationError('the server is gone')"] * 3
+        assert (limiter.waiting(), limiter.snapshot().in_flight) == (0, 0)
+
+    run(main())
+
+
+def test_who_comes_to_wait_in_vain_leaves_nothing_behind() -> None:
+    """A disk that was full for a moment: a waiter that stayed behind would get a slot later, and keep it for ever."""
+
+    async def main() -> None:
+        register = Register()
+        limiter, served = Limiter(Limits(account=1000.0, endpoint=None, in_flight=1), sharing=register), Served()
+        register.there, register.breaks = 2, ConfigurationError("the disk is full")
+        with pytest.raises(ConfigurationError, match="the disk is full"):
+            await ask(limiter, served, "in vain")
+        register.breaks = None
+        await asyncio.wait_for(ask(limiter, served, "later"), 60.0)
+        assert (served, limiter.waiting(), limiter.snapshot().in_flight) == ([(0.0, "later")], 0, 0)
+
+    run(main())
 
 
 def test_what_went_out_before_others_count_is_told_them() -> None:
