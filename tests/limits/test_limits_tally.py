@@ -9,7 +9,7 @@ from stripe_assets.limits.tally import STEPS, Step, Tally
 
 @pytest.mark.parametrize("since", [1.0, float(STEPS - 1)])
 def test_request_after_a_429_is_counted_in_its_own_step(since: float) -> None:
-    """Where 429s came the picture would show more than was ever sent in one second and less in the next; the longer steps begin with one."""
+    """The picture would show seconds above the limit that there never were, just where 429s came; also as steps become longer."""
     tally = Tally()
     tally.sent("events", 0.0, waited=0.0)
     tally.sent("charges", since + 0.5, waited=0.0)

@@ -188,7 +188,7 @@ def test_postgresql_whose_lock_somebody_holds_for_ever_is_refused_with_advice(po
     """A process that was stopped while it began would keep all others from beginning, with nothing said."""
     with psycopg.connect(postgres_address) as stopped:
         stopped.execute(register_postgres.LOCK, {"account": ""})
-        with pytest.raises(ConfigurationError, match="cannot share the slots .no answer within"):
+        with pytest.raises(ConfigurationError, match=r"cannot share the slots .no answer within"):
             open_sharing(postgres_address, account="acct_1", folder=tmp_path)
 
 
