@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import TracebackType
 from typing import Self
 
@@ -54,8 +55,8 @@ class Limits:
         if self.in_flight < 1:
             raise ValueError(f"at least one request must be allowed under way, not {self.in_flight}")
         for limit in (self.account, self.endpoint, *self.endpoints.values()):
-            if limit is not None and not limit > 0:
-                raise ValueError(f"a limit is a number of requests per second above 0, not {limit}")
+            if limit is not None and not 0 < limit < inf:
+                raise ValueError(f"a limit is a number of requests per second above 0, or None for no limit, not {limit}")
 
     def of(self, endpoint: str) -> float | None:
         """Give an endpoint's limit in requests per second."""

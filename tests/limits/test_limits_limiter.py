@@ -551,6 +551,14 @@ def test_more_requests_than_memory_should_hold_may_not_wait() -> None:
         Limits(waiting=20_001)
 
 
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
+def test_limit_that_cannot_be_kept_is_refused_where_it_is_written(limit: float) -> None:
+    """Infinity is a natural way to write no limit: it was accepted, and failed later in a conversion."""
+    for limits in ({"account": limit}, {"endpoint": limit}, {"endpoints": {"charges": limit}}):
+        with pytest.raises(ValueError, match="None for no limit"):
+            Limits(**limits)  # type: ignore[arg-type]  # one of them at a time
+
+
 def test_limits_may_change_while_requests_wait() -> None:
     """A sandbox key is replaced by a live one, or somebody asks for less: the run goes on."""
 
