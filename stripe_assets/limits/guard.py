@@ -112,7 +112,9 @@ class _Log:
         self._taken.pop(slot).timestamp = int(now * 1000 + ROUNDING)
 
     def give_back(self, slot: int) -> None:
-        self._items.remove(self._taken.pop(slot))
+        item = self._taken.pop(slot)
+        if item in self._items:  # it is forgotten already if the event loop stood still for longer than it counts
+            self._items.remove(item)
 
 
 def _rate(limit: float) -> Rate:

@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import TracebackType
 from typing import Self
 
@@ -54,8 +55,8 @@ class Limits:
         if self.in_flight < 1:
             raise ValueError(f"at least one request must be allowed under way, not {self.in_flight}")
         for limit in (self.account, self.endpoint, *self.endpoints.values()):
-            if limit is not None and not limit > 0:
-                raise ValueError(f"a limit is a number of requests per second above 0, not {limit}")
+            if limit is not None and not 0 < limit < inf:
+                raise ValueError(f"a limit is a number of requests per second above 0, or None for no limit, not {limit}")
 
     def of(self, endpoint: str) -> float | None:
         """Give an endpoint's limit in requests per second."""
@@ -264,15 +265,28 @@ class Limiter:
     def _dispatch(self, now: float) -> None:
         """Grant slots for as long as there is one and somebody who may have it; then set the timer for the next."""
         account, order = self._account, self._order
-        while order.length and self._crowd.has_room(now) and (self.room_for_answers is None or self.room_for_answers()):
-            ready_at = account.ready_at(now) if account is not None else now
-            line = order.best(now) if ready_at <= now else None
-            if line is None:
-                self._wake_at(ready_at if ready_at > now else order.ready_at())
-                return
-            if not self._grant(line, now):
-                self._wake_at(now + AGAIN)
-                return
+        try:
+            while order.length and self._crowd.has_room(now) and (self.room_for_answers is None or self.room_for_answers()):
+                ready_at = account.ready_at(now) if account is not None else now
+                line = order.best(now) if ready_at <= now else None
+                if line is None:
+                    self._wake_at(ready_at if ready_at > now else order.ready_at())
+                    return
+                if not self._grant(line, now):
+                    self._wake_at(now + AGAIN)
+                    return
+        except Exception as error:  # whoever waits must hear of it; who gave the occasion may have other things to do
+            self._despair(error)
+
+    def _despair(self, error: Exception) -> None:
+        """Let all who wait raise what came instead of slots: each leaves the queue by itself."""
+        for line in self._order.lines:
+            for queue in line.waiting:
+                for waiter in queue.values():
+                    if waiter.ready is None:  # it is only just coming
+                        waiter.ready = self._loop.create_future()
+                    if not waiter.ready.done():
+                        waiter.ready.set_exception(error)
 
     def _grant(self, line: Line, now: float) -> bool:
         """Take a slot of the endpoint and one of the account for who is next, or, if another process was faster, none."""
@@ -324,7 +338,8 @@ class Slot(Waiter):
         limiter = self._limiter
         limiter._enter(self)
         if not self.granted:
-            self.ready = limiter._loop.create_future()
+            if self.ready is None:
+                self.ready = limiter._loop.create_future()
             try:
                 await self.ready
             except BaseException:

@@ -66,7 +66,7 @@ class Tally:
     def sent(self, endpoint: str, now: float, *, waited: float) -> None:
         """Count a request that goes out."""
         if now >= self._until:
-            self._present = self._step(now).sent
+            self._step(now)
         self._present[endpoint] += 1
         self._waits[int(log(waited / FINEST) * FACTOR) + 1 if waited > FINEST else 0] += 1
         self.granted += 1
@@ -94,6 +94,7 @@ class Tally:
         while len(self.steps) <= at:
             self.steps.append(Step())
         self._until = self._began + (at + 1) * self.seconds
+        self._present = self.steps[at].sent
         return self.steps[at]
 
     def _coarsen(self) -> None:
