@@ -143,9 +143,10 @@ class Limiter:
         self._dispatch(now)
 
     def close(self) -> None:
-        """Let go of what is shared with others."""
+        """Let go of what is shared with others. Who still waits gets a `RuntimeError`."""
         if self._timer is not None:
             self._timer.cancel()
+        self._despair(RuntimeError("the limiter was closed while requests waited for it"))
         self._sharing.close()
 
     def waiting(self) -> int:

@@ -323,6 +323,22 @@ def test_a_waiter_cancelled_in_the_moment_of_its_grant_gives_the_slot_to_the_nex
     assert (snapshot.in_flight, snapshot.waiting) == (0, 0)
 
 
+def test_who_waits_when_the_limiter_is_closed_hears_of_it() -> None:
+    """A shutdown that leaves one task waiting for ever never ends."""
+
+    async def main() -> tuple[list[object], Snapshot]:
+        limiter, served = Limiter(Limits(account=1.0, endpoint=None)), Served()
+        waiting = [asyncio.create_task(ask(limiter, served, name)) for name in ("first", "second", "third")]
+        await asyncio.sleep(0.5)
+        limiter.close()
+        found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+        return [type(each) for each in found], limiter.snapshot()
+
+    found, after = run(main())
+    assert found == [type(None), RuntimeError, RuntimeError]
+    assert (after.in_flight, after.waiting) == (0, 0)
+
+
 def test_a_task_group_that_breaks_leaves_the_limiter_clean() -> None:
     """One failing type cancels the readers of its slices, under way and waiting, in one moment."""
 
