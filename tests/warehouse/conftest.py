@@ -9,7 +9,7 @@ import pytest
 
 from stripe_assets.catalog.types import load
 from stripe_assets.warehouse.load import incoming, stage, upsert
-from stripe_assets.warehouse.tables import statements
+from stripe_assets.warehouse.migrations import migrate
 
 ACCOUNT = "acct_1"
 Store = Callable[..., int]
@@ -19,8 +19,7 @@ Store = Callable[..., int]
 def _empty() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
-        for statement in statements(load()):
-            connection.execute(statement)
+        migrate(connection, load())
         yield connection
 
 
