@@ -202,7 +202,8 @@ class Writer:
 
     def _store_gone(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Gone]) -> None:
         for gone in deliveries:
-            source = f"select {literal(gone.object_id)} as id, to_timestamp({gone.read_at}) as deleted_at"
+            read_at = load.moment(gone.read_at)
+            source = f"select {literal(gone.object_id)} as id, {read_at} as deleted_at, {read_at} as read_at"
             children = self._catalog.children(gone.kind.name)
             load.mark_deleted(connection, gone.kind, source, account_id=self._account_id, children=children)
 
