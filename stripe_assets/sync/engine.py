@@ -249,7 +249,16 @@ class _Run:
 
     def _summary(self) -> Summary:
         results = tuple(
-            TypeResult(one.name, one.state, one.rows, one.requests, round(one.seconds, 3), one.reason, one.request_id)
+            TypeResult(
+                one.name,
+                one.state,
+                one.rows,
+                one.requests,
+                round(one.seconds, 3),
+                one.reason,
+                one.request_id,
+                self.writer.misfits(one.name),
+            )
             for one in self._progress.types.values()
         )
         return Summary(

@@ -38,8 +38,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             account_id varchar not null, type varchar not null, column_name varchar not null, change varchar not null,
             occurrences bigint not null, example_id varchar, noticed_at timestamptz not null)""",
     ),
-    # 2: what was done to the file is recorded.
-    ("create table stripe_sync.migrations (made_at timestamptz not null, subject varchar not null, change varchar not null)",),
+    # 2: what was done to the file is recorded, and what came that fits no column.
+    (
+        "create table stripe_sync.migrations (made_at timestamptz not null, subject varchar not null, change varchar not null)",
+        "alter table stripe_sync.run_types add column misfits json",
+        "alter table stripe_sync.schema_changes add column last_noticed_at timestamptz",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

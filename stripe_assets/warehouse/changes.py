@@ -97,9 +97,8 @@ class Verdicts:
 
     @property
     def payloads(self) -> str:
-        """The payloads that are rows, as a source for `load.stage`."""
-        read_at = round(self._now * 1e6)
-        return f"(select payload as raw, {read_at} as read_at, null as parent, 0 as turn from verdicts where verdict = 'payload')"
+        """The query that finds the payloads that are rows, for `load.fetched`."""
+        return f"select payload as raw, {round(self._now * 1e6)} as read_at, null as parent from verdicts where verdict = 'payload'"
 
     def settle(self, connection: duckdb.DuckDBPyConnection, children: Iterable[ObjectType]) -> None:
         """Mark deletions, of the `children` too, note what must be read again, and mark all of it as applied."""

@@ -52,6 +52,16 @@ def columns(kind: ObjectType) -> dict[str, str]:
     return {**stripes, **OWN_COLUMNS}
 
 
+def received(kind: ObjectType) -> list[Column]:
+    """Give the columns that an object says itself: all but the parent's id, where only the way to the object tells it."""
+    return [column for column in kind.columns if not is_from_parent(column, kind)]
+
+
+def is_from_parent(column: Column, kind: ObjectType) -> bool:
+    """Say whether a column holds the parent's id, and the object does not say it."""
+    return kind.parent is not None and not kind.parent.stated and column.name == kind.parent.column
+
+
 def _definition(column: Column) -> str:
     # zstd, because nested objects repeat themselves from row to row.
     compression = " using compression zstd" if column.kind is Kind.JSON else ""

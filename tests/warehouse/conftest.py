@@ -37,7 +37,7 @@ def store(connection: duckdb.DuckDBPyConnection) -> Store:
     def store(name: str, *objects: Any, read_at: float = 1000.0, **options: Any) -> int:
         kind = load()[name]
         raws = [msgspec.Raw(thing.encode() if isinstance(thing, str) else msgspec.json.encode(thing)) for thing in objects]
-        connection.register("given", incoming(raws, [read_at] * len(raws), [None] * len(raws)))
-        return upsert(connection, kind, stage(connection, kind, "given", **{"account_id": ACCOUNT, "keep_raw": True, **options}))
+        given = incoming(raws, [read_at] * len(raws), [None] * len(raws))
+        return upsert(connection, kind, stage(connection, kind, given, **{"account_id": ACCOUNT, "keep_raw": True, **options}))
 
     return store

@@ -12,7 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stripe_assets.catalog.types import load
-from stripe_assets.warehouse.load import cut_short, embedded, forget_vanished_children, incoming, mark_deleted, moment, stage, upsert
+from stripe_assets.warehouse.load import (
+    cut_short,
+    embedded,
+    fetched,
+    forget_vanished_children,
+    incoming,
+    mark_deleted,
+    moment,
+    stage,
+    upsert,
+)
 
 ACCOUNT = "acct_1"
 Store = Callable[..., int]
@@ -42,7 +52,8 @@ def test_fields_become_columns_of_their_kind(connection: Connection, store: Stor
         ({"id": "cus_1", "object": "customer", "name": "{odd}"}, "cus_1"),
         ({"id": "cus_1", "deleted": True}, "cus_1"),
         ({"object": "customer"}, None),
-        ("{not json", None),
+        ("{not json", "{not json"),
+        ('{"id":"chosen"}', '{"id":"chosen"}'),
         (None, None),
     ],
 )
@@ -101,9 +112,9 @@ def test_unreadable_object_is_told_of_and_the_others_are_stored(connection: Conn
 def test_of_the_same_object_twice_in_a_chunk_the_later_reading_stays(connection: Connection) -> None:
     """Cursors overlap where a slice was split: which page arrives last says nothing about which is newer."""
     objects = [msgspec.Raw(f'{{"id":"ch_1","amount":{amount}}}'.encode()) for amount in (1, 2, 3)]
-    connection.register("given", incoming(objects, [10.0, 30.0, 20.0], [None] * 3))
+    given = incoming(objects, [10.0, 30.0, 20.0], [None] * 3)
     kind = CATALOG["charges"]
-    assert upsert(connection, kind, stage(connection, kind, "given", account_id=ACCOUNT, keep_raw=True)) == 1
+    assert upsert(connection, kind, stage(connection, kind, given, account_id=ACCOUNT, keep_raw=True)) == 1
     assert seen(connection, "amount, _synced_at") == [(2, datetime.fromtimestamp(30, UTC))]
 
 
@@ -118,8 +129,8 @@ def test_of_one_moment_the_later_delivery_stays_however_many_threads_parse(conne
     """Ten thousand objects are parsed by several threads, in no order."""
     kind = CATALOG["charges"]
     objects = [msgspec.Raw(f'{{"id":"ch_{number % 3000}","amount":{number}}}'.encode()) for number in range(9000)]
-    connection.register("given", incoming(objects, [10.0] * len(objects), [None] * len(objects)))
-    upsert(connection, kind, stage(connection, kind, "given", account_id=ACCOUNT, keep_raw=False))
+    given = incoming(objects, [10.0] * len(objects), [None] * len(objects))
+    upsert(connection, kind, stage(connection, kind, given, account_id=ACCOUNT, keep_raw=False))
     assert connection.execute("select count(*), min(amount), max(amount) from stripe.charges").fetchall() == [(3000, 6000, 8999)]
 
 
@@ -147,8 +158,8 @@ def test_whatever_is_stored_in_whatever_order_the_latest_reading_stays(
             times.append(float(read_at))
             if name not in expected or read_at >= expected[name][0]:
                 expected[name] = (read_at, number, False)
-        connection.register("given", incoming([msgspec.Raw(msgspec.json.encode(one)) for one in objects], times, [None] * len(objects)))
-        upsert(connection, kind, stage(connection, kind, "given", account_id=ACCOUNT, keep_raw=False))
+        given = incoming([msgspec.Raw(msgspec.json.encode(one)) for one in objects], times, [None] * len(objects))
+        upsert(connection, kind, stage(connection, kind, given, account_id=ACCOUNT, keep_raw=False))
         for name, read_at, deleted in chunk:
             if deleted:
                 mark_deleted(connection, kind, gone(name, read_at), account_id=ACCOUNT, children=())
@@ -190,10 +201,10 @@ def store_with_lines(connection: Connection, *invoices: dict[str, Any], read_at:
     """Store invoices and the lines inside them, as the writer does, and give what is left to be asked for."""
     parent, child = CATALOG["invoices"], CATALOG["invoice_lines"]
     raws = [msgspec.Raw(msgspec.json.encode(thing)) for thing in invoices]
-    connection.register("given", incoming(raws, [read_at] * len(raws), [None] * len(raws)))
-    staged = stage(connection, parent, "given", account_id=ACCOUNT, keep_raw=True)
+    given = incoming(raws, [read_at] * len(raws), [None] * len(raws))
+    staged = stage(connection, parent, given, account_id=ACCOUNT, keep_raw=True)
     upsert(connection, parent, staged)
-    upsert(connection, child, stage(connection, child, embedded(staged, child), account_id=ACCOUNT, keep_raw=True))
+    upsert(connection, child, stage(connection, child, fetched(connection, embedded(staged, child)), account_id=ACCOUNT, keep_raw=True))
     forget_vanished_children(connection, staged, child)
     return connection.execute(cut_short(staged, child)).fetchall()
 

@@ -234,8 +234,10 @@ def test_column_that_is_described_with_another_type_keeps_every_value(
     described = "select column_type from (describe stripe.customers) where column_name = 'thing'"
     (before,) = connection.execute(described).fetchall()
     changes = migrate(connection, customers(("thing", wanted)))
-    rows = connection.execute("select thing from stripe.customers order by id").fetchall()
     (after,) = connection.execute(described).fetchall()
+    # Python has no times before the year 1.
+    shown = "epoch_us(thing) / 1e6" if after == ("TIMESTAMP WITH TIME ZONE",) else "thing"
+    rows = connection.execute(f"select {shown} from stripe.customers order by id").fetchall()
     kept_as = wanted if after != ("VARCHAR",) else Kind.TEXT
     for (kept,), original in zip(rows, values, strict=True):
         assert (kept is None) == (original is None)
@@ -249,9 +251,9 @@ def test_column_that_is_described_with_another_type_keeps_every_value(
 def put(path: Path, catalog: Catalog, *things: dict[str, Any]) -> None:
     with Database(path).open() as connection:
         raws = [msgspec.Raw(msgspec.json.encode(thing)) for thing in things]
-        connection.register("given", incoming(raws, [1000.0] * len(raws), [None] * len(raws)))
+        given = incoming(raws, [1000.0] * len(raws), [None] * len(raws))
         kind: ObjectType = catalog["customers"]
-        upsert(connection, kind, stage(connection, kind, "given", account_id="a", keep_raw=False))
+        upsert(connection, kind, stage(connection, kind, given, account_id="a", keep_raw=False))
 
 
 def test_column_that_is_kept_as_text_takes_new_values_and_gets_its_type_once_all_fit(
