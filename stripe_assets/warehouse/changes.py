@@ -134,6 +134,5 @@ def kinds_changed(connection: duckdb.DuckDBPyConnection, catalog: Catalog, *, ac
 
 
 def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    row = connection.execute(f"select count(*) from {name}").fetchone()
-    assert row is not None
-    return int(row[0])
+    ((found,),) = connection.execute(f"select count(*) from {name}").fetchall()
+    return int(found)

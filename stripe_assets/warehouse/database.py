@@ -16,9 +16,10 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from stripe_assets.catalog.types import Catalog
-from stripe_assets.errors import WarehouseBusy, WarehouseError
+from stripe_assets.errors import WarehouseBusy, WarehouseError, WarehouseNewer
 from stripe_assets.warehouse import migrations
 from stripe_assets.warehouse.books import VERSION
+from stripe_assets.warehouse.private import NOTHING_PRIVATE, Private, note
 from stripe_assets.warehouse.tables import literal
 
 log = logging.getLogger(__name__)
@@ -108,32 +109,34 @@ class Database:
             return ""  # it is writing just now: who it is would be good to know, not more
         return f" (process {row[0]}, since {row[1]:%H:%M:%S} UTC)" if row else ""
 
-    def prepare(self, catalog: Catalog) -> None:
-        """Create what the file lacks: schemas, tables, columns of a newer API version.
+    def prepare(self, catalog: Catalog, private: Private = NOTHING_PRIVATE) -> None:
+        """Create what the file lacks: schemas, tables, columns of a newer API version; note what is `private` from now on.
 
-        Raises `WarehouseError` for a file that a newer release has written, and for one with somebody else's tables;
-        both are left as they are.
+        Raises `WarehouseNewer` for a file that a newer release has written, and `WarehouseError` for one with somebody
+        else's tables; both are left as they are.
         """
         with self.open() as connection:
             try:
                 connection.execute("begin")
-                self._refuse_strangers(connection)
-                changes = migrations.migrate(connection, catalog)
+                if migrations.is_somebody_elses(connection):
+                    raise WarehouseError(
+                        f"{self.path} has a schema `stripe` that is somebody else's: "
+                        "choose another file with STRIPE_DUCKDB, or rename that schema"
+                    )
+                self.refuse_newer(connection)
+                new = not migrations.version(connection)
+                changes = [*migrations.migrate(connection, catalog), *note(connection, private, new=new)]
                 connection.execute("commit")
             except duckdb.Error as error:
                 raise WarehouseError(f"{self.path} cannot hold the mirror: {error}; choose another file with STRIPE_DUCKDB") from error
         self._tell(changes)
 
-    def _refuse_strangers(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Leave alone what another program has made under our schema's name, and what only a newer release understands."""
-        if migrations.is_somebody_elses(connection):
-            raise WarehouseError(
-                f"{self.path} has a schema `stripe` that is somebody else's: choose another file with STRIPE_DUCKDB, or rename that schema"
-            )
+    def refuse_newer(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leave alone what only a newer release understands. Raises `WarehouseNewer`."""
         if (found := migrations.version(connection)) > VERSION:
-            raise WarehouseError(
+            raise WarehouseNewer(
                 f"{self.path} was written by a newer stripe-assets (format {found}, this one knows {VERSION}): "
-                "upgrade, or choose another file"
+                "upgrade, or choose another file with STRIPE_DUCKDB"
             )
 
     def _tell(self, changes: Iterable[migrations.Change]) -> None:

@@ -148,8 +148,8 @@ def upsert(connection: duckdb.DuckDBPyConnection, kind: ObjectType, staged: str)
     inserted = connection.execute(
         f"insert into {table(kind)} ({names}, _account_id, _synced_at, _deleted_at, _raw) "
         f"select {names}, _account_id, _synced_at, _deleted_at, _raw from {staged}"
-    ).fetchone()
-    return int(inserted[0]) if inserted else 0
+    ).fetchall()
+    return int(inserted[0][0])
 
 
 def _created_bounds(connection: duckdb.DuckDBPyConnection, kind: ObjectType, staged: str) -> str:
@@ -157,10 +157,12 @@ def _created_bounds(connection: duckdb.DuckDBPyConnection, kind: ObjectType, sta
     if not kind.has_created:
         return ""
     low, high, nulls = _row(connection, f"select min(created), max(created), count(*) - count(created) from {staged}")
-    types = [connection.execute(f"select created from {place} limit 0").description for place in (staged, table(kind))]
+    types = [
+        _row(connection, f"select any_value(column_type) from (describe select created from {place})") for place in (staged, table(kind))
+    ]
     if low is None or nulls or types[0] != types[1]:  # as text the table's times have another order
         return ""
-    ((_, sql_type, *_),) = types[0]
+    (sql_type,) = types[0]
     return f" and t.created between {literal(str(low))}::{sql_type} and {literal(str(high))}::{sql_type}"
 
 
@@ -263,6 +265,5 @@ def _keep_latest(connection: duckdb.DuckDBPyConnection, staged: str) -> list[str
 
 
 def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[object, ...]:
-    row = connection.execute(query).fetchone()
-    assert row is not None
+    (row,) = connection.execute(query).fetchall()  # all: DuckDB 2.0 holds a half-read result against the next `sql`
     return row

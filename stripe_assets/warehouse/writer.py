@@ -24,6 +24,7 @@ from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.deliveries import Changes, Delivery, Gone, ListDone, Objects, PendingProgress, SliceProgress
 from stripe_assets.warehouse.ledger import Ledger
 from stripe_assets.warehouse.misfits import Fitting, Misfit
+from stripe_assets.warehouse.private import NOTHING_PRIVATE, Private
 from stripe_assets.warehouse.tables import literal, received
 
 CHUNK = 32_000_000
@@ -48,15 +49,20 @@ class Writer:
         account_id: str,
         selected: frozenset[str],
         keep_raw: bool = True,
+        private: Private = NOTHING_PRIVATE,
         on_rows: Callable[[str, int], None] = lambda _name, _rows: None,
     ) -> None:
-        """Write rows of the `selected` types only. `on_rows` is told after each commit how many rows of which type."""
+        """Write rows of the `selected` types only, without what is `private`.
+
+        `on_rows` is told after each commit how many rows of which type.
+        """
         self.channel: Channel[Delivery] = Channel(CAPACITY, weigh=lambda delivery: delivery.weight)
         self._database = database
         self._catalog = catalog
         self._account_id = account_id
         self._selected = selected
         self._keep_raw = keep_raw
+        self._private = private
         self._on_rows = on_rows
         self._fittings: dict[str, Fitting] = {}
         self._misfits: dict[str, dict[tuple[str, str], Misfit]] = defaultdict(dict)
@@ -156,6 +162,7 @@ class Writer:
             raise WarehouseError(f"{self._database.path} could not be written: {error}; what was stored before is intact") from error
 
     def _store(self, batch: Sequence[Delivery], connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+        batch = self._private.cleaned(batch)
         ledger = Ledger(connection, self._account_id)
         rows: dict[str, int] = defaultdict(int)
         by_type: dict[str, list[Objects]] = defaultdict(list)
