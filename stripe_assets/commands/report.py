@@ -58,7 +58,7 @@ def missing(summary: Summary) -> list[str]:
 def misfits(summary: Summary) -> list[str]:
     """Name what came and has no place in a column; nothing if all had. What it said is in `_raw`."""
     lines = [
-        f"{result.type}.{one.column}: {one.change}, {one.count:,} times{f', e.g. in {one.example_id}' if one.example_id else ''}; kept in _raw"
+        f"{result.type}.{one.column}: {one.change}, {one.count:,} times, e.g. in {one.example_id or 'one without an id'}; kept in _raw"
         for result in summary.results
         for one in result.misfits
     ]

@@ -14,10 +14,14 @@ from typing import Any
 import duckdb
 import msgspec
 import pytest
+from equality import differences, rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mirroring import NOW, World
 
 from stripe_assets.catalog.types import Catalog, Column, Kind, ObjectType, load
+from stripe_assets.dbt_generate import model
+from stripe_assets.simulator.account import Account
 from stripe_assets.warehouse.books import MIGRATIONS, VERSION
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.load import incoming, stage, upsert
@@ -321,3 +325,60 @@ def test_other_api_version_is_noticed_recorded_and_told_once(tmp_path: Path, cap
         assert "--full-refresh" in caplog.text or not expected
     assert ("API version", f"{CATALOG.api_version} to 2030-01-01") in recorded(path)
     assert contents(path)["stripe_sync.versions"][1][0][1] == "2030-01-01"
+
+
+def test_newer_description_between_two_syncs_adds_its_columns_and_keeps_the_history(tmp_path: Path) -> None:
+    """The whole way: a first sync, an upgrade that dies in the middle of the migration, and the sync after it."""
+    old, new = described(without={"email", "balance"}, api_version="2020-01-01"), described()
+    here = World(tmp_path / "stripe.duckdb", Account(seed=3, customers=20, now=NOW), catalog=old)
+    here.sync()
+    gone, edited, same = (thing["id"] for thing in here.account.objects("customer")[:3])
+    here.account.delete("customer", gone)
+    here.sync()
+    staging = "create schema staging; create view staging.stg_stripe__customers as "
+    with Database(here.database).open() as connection:
+        connection.execute(staging + staging_model(old))
+    before = rows(here.database, "select id, name, _deleted_at from stripe.customers order by id")
+    died = subprocess.run([sys.executable, "-c", KILLED, str(here.database), "8"], check=False)
+    assert died.returncode == 9
+    assert rows(here.database, "select id, name, _deleted_at from stripe.customers order by id") == before
+    here.account.advance(1)
+    here.account.edit("customer", edited, balance=7)
+    here.catalog = new
+    assert here.sync().complete
+    assert set(before) <= set(rows(here.database, "select id, name, _deleted_at from stripe.customers"))
+    assert rows(here.database, f"select balance from stripe.customers where id = '{edited}'") == [(7,)]
+    assert (gone,) in rows(here.database, "select customer_id from staging.stg_stripe__customers where is_deleted")
+    assert ("stripe.customers.balance", "added as bigint") in recorded(here.database)
+    assert ("API version", f"2020-01-01 to {new.api_version}") in recorded(here.database)
+    with Database(here.database).open() as connection:
+        connection.execute("create or replace view staging.stg_stripe__customers as " + staging_model(new))
+    here.sync(full_refresh=True)
+    assert rows(here.database, f"select email is not null from staging.stg_stripe__customers where customer_id = '{same}'") == [(True,)]
+    assert differences(here.database, here.account, catalog=new) == []
+    here.catalog = old
+    assert here.sync(full_refresh=True).complete
+    assert len(rows(here.database, "select email from staging.stg_stripe__customers")) >= len(before)
+
+
+def described(*, without: frozenset[str] | set[str] = frozenset(), api_version: str = CATALOG.api_version) -> Catalog:
+    """Describe customers as they are but for these columns, and their events."""
+    kind = dataclasses.replace(CUSTOMERS, columns=tuple(column for column in CUSTOMERS.columns if column.name not in without))
+    return Catalog(api_version, [kind], load().event_types)
+
+
+def staging_model(catalog: Catalog) -> str:
+    """Write the view that dbt makes of its staging model of customers."""
+    return model(catalog["customers"]).replace("{{ source('stripe', 'customers').include(database=false) }}", "stripe.customers")
+
+
+def test_view_of_a_column_that_got_another_type_works_again(tmp_path: Path) -> None:
+    """Its reader should not have to know that a description was corrected; dbt makes the view anew only when it runs."""
+    path, old, new = tmp_path / "stripe.duckdb", customers(("thing", Kind.TEXT)), customers(("thing", Kind.INTEGER))
+    Database(path).prepare(old)
+    put(path, old, {"id": "cus_1", "thing": "5"})
+    with Database(path).open() as connection:
+        connection.execute("create view staged as with source as (select * from stripe.customers) select id, thing from source")
+    Database(path).prepare(new)
+    with Database(path).open() as connection:
+        assert connection.execute("select * from staged").fetchall() == [("cus_1", 5)]
