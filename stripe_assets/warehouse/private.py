@@ -65,7 +65,7 @@ class Private:
         return [self._delivery(delivery) for delivery in batch] if self else batch
 
     def clean(self, raw: msgspec.Raw, object_name: str) -> msgspec.Raw:
-        """Give an object's JSON as it may be stored: 32 microseconds a charge of 2.2 kB (measured 2026-11), none where no name occurs in it."""
+        """Give an object's JSON as it may be stored; a charge of 2.2 kB takes 33 microseconds (measured 2026-11)."""
         text = bytes(raw)
         if not any(word in text for word in self.words) and b"\\u" not in text:  # a name can be written in escapes as well
             return raw
