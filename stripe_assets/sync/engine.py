@@ -37,6 +37,7 @@ from stripe_assets.sync.settings import Settings, known_types
 from stripe_assets.sync.slices import Slice
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import TypeResult
+from stripe_assets.warehouse.private import private
 from stripe_assets.warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -93,10 +94,12 @@ class Mirror:
     ) -> None:
         """Prepare; nothing is opened or sent yet. `transport` and `clock` replace the network and the time in tests.
 
-        `sharing` opens what counts an account's requests, where that is not what the settings say.
+        `sharing` opens what counts an account's requests, where that is not what the settings say. Raises
+        `ConfigurationError` for private columns that there are not.
         """
         self.catalog = catalog or load()
         self.settings = settings
+        self.private = private(self.catalog, exclude=settings.exclude_columns, hashed=settings.hash_columns, key=settings.hash_key)
         self.database = Database(settings.duckdb)
         self.progress = RunProgress()
         self.limiter: Limiter | None = None
@@ -125,7 +128,7 @@ class Mirror:
         async with AsyncExitStack() as stack:
             stack.enter_context(self.database.only_sync())
             with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
-                await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog)
+                await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog, self.private)
             self.limiter = Limiter(self.settings.limits(lifted=no_limit))
             stack.callback(self.limiter.close)
             client = await stack.enter_async_context(self._client(self.limiter))
@@ -181,6 +184,7 @@ class _Run:
             account_id=account.id,
             selected=selected,
             keep_raw=mirror.settings.keep_raw,
+            private=mirror.private,
             on_rows=mirror.progress.stored,
         )
         self._session = Session(mirror.catalog, client, self.writer, mirror.progress, selected, account.id, account.created, mirror.clock())
@@ -298,7 +302,16 @@ class _Run:
     def _summary(self) -> Summary:
         limiter = self._session.client.limiter
         results = tuple(
-            TypeResult(one.name, one.state, one.rows, one.requests, round(one.seconds, 3), one.reason, one.request_id)
+            TypeResult(
+                one.name,
+                one.state,
+                one.rows,
+                one.requests,
+                round(one.seconds, 3),
+                one.reason,
+                one.request_id,
+                self.writer.misfits(one.name),
+            )
             for one in self._progress.types.values()
         )
         return Summary(

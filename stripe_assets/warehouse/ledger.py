@@ -7,7 +7,7 @@ All functions work inside the caller's transaction and on one account. What they
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ import duckdb
 from stripe_assets.catalog.types import ObjectType
 from stripe_assets.errors import RequestError
 from stripe_assets.warehouse.deliveries import PendingProgress, SliceProgress, SliceRange
+from stripe_assets.warehouse.misfits import Misfit
 from stripe_assets.warehouse.tables import literal, quoted, table
 
 BACKFILL, COMPLETE = "backfill", "complete"
@@ -54,7 +55,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class TypeResult:
-    """How one type of one run ended: `complete`, `skipped` or `failed`, and why."""
+    """How one type of one run ended: `complete`, `skipped` or `failed`, and why; and what came that fits no column."""
 
     type: str
     state: str
@@ -63,6 +64,7 @@ class TypeResult:
     seconds: float
     reason: str | None = None
     request_id: str | None = None
+    misfits: tuple[Misfit, ...] = ()
 
 
 class Ledger:
@@ -227,6 +229,23 @@ class Ledger:
             kind.name, error.path, json.dumps(params), str(error), error.request_id, attempts,
         )  # fmt: skip
 
+    def note_misfits(self, kind: ObjectType, misfits: Iterable[Misfit]) -> None:
+        """Count what came and has no place in the columns: one row for each field, however many runs it comes in."""
+        for misfit in misfits:
+            where = "where account_id = ? and type = ? and column_name = ? and change = ?"
+            known = self._all(f"select 1 from stripe_sync.schema_changes {where}", kind.name, misfit.column, misfit.change)
+            if not known:
+                self._run(
+                    "insert into stripe_sync.schema_changes values (?, ?, ?, ?, ?, ?, now(), now())",
+                    kind.name, misfit.column, misfit.change, misfit.count, misfit.example_id,
+                )  # fmt: skip
+                continue
+            self._connection.execute(
+                "update stripe_sync.schema_changes set occurrences = occurrences + ?, last_noticed_at = now(), "
+                f"example_id = coalesce(?, example_id) {where}",
+                [misfit.count, misfit.example_id, self._account_id, kind.name, misfit.column, misfit.change],
+            )
+
     def bury_unreadable(self, kind: ObjectType, texts: Sequence[str]) -> None:
         """Keep word of objects that were received but cannot become rows; their `attempts` are 0, as nothing can be driven again.
 
@@ -272,9 +291,10 @@ class Ledger:
             [state, requests, sum(row.rows for row in rows), throttled, seconds, json.dumps(details), run_id],
         )
         for row in rows:
+            misfits = json.dumps([asdict(misfit) for misfit in row.misfits]) if row.misfits else None
             self._connection.execute(
-                "insert into stripe_sync.run_types values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [run_id, self._account_id, row.type, row.state, row.rows, row.requests, row.seconds, row.reason, row.request_id],
+                "insert into stripe_sync.run_types values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [run_id, self._account_id, row.type, row.state, row.rows, row.requests, row.seconds, row.reason, row.request_id, misfits],
             )
 
     def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from stripe_assets.catalog.types import Catalog, ObjectType
 from stripe_assets.errors import WarehouseError
@@ -22,7 +23,9 @@ from stripe_assets.warehouse.changes import Verdicts, forget_applied, kinds_chan
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.deliveries import Changes, Delivery, Gone, ListDone, Objects, PendingProgress, SliceProgress
 from stripe_assets.warehouse.ledger import Ledger
-from stripe_assets.warehouse.tables import literal
+from stripe_assets.warehouse.misfits import Fitting, Misfit
+from stripe_assets.warehouse.private import NOTHING_PRIVATE, Private
+from stripe_assets.warehouse.tables import literal, received
 
 CHUNK = 32_000_000
 """Bytes of JSON that one transaction writes at most, about 10,000 charges. Ten times as much is slower and takes 1.2 to
@@ -46,16 +49,23 @@ class Writer:
         account_id: str,
         selected: frozenset[str],
         keep_raw: bool = True,
+        private: Private = NOTHING_PRIVATE,
         on_rows: Callable[[str, int], None] = lambda _name, _rows: None,
     ) -> None:
-        """Write rows of the `selected` types only. `on_rows` is told after each commit how many rows of which type."""
+        """Write rows of the `selected` types only, without what is `private`.
+
+        `on_rows` is told after each commit how many rows of which type.
+        """
         self.channel: Channel[Delivery] = Channel(CAPACITY, weigh=lambda delivery: delivery.weight)
         self._database = database
         self._catalog = catalog
         self._account_id = account_id
         self._selected = selected
         self._keep_raw = keep_raw
+        self._private = private
         self._on_rows = on_rows
+        self._fittings: dict[str, Fitting] = {}
+        self._misfits: dict[str, dict[tuple[str, str], Misfit]] = defaultdict(dict)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._stored = 0
         self._submitted = 0
@@ -65,6 +75,10 @@ class Writer:
     def congested(self) -> bool:
         """Whether reading faster would only fill the queue."""
         return self.channel.weight > CAPACITY / 2
+
+    def misfits(self, name: str) -> tuple[Misfit, ...]:
+        """List what came for a type in this run and has no place in its columns."""
+        return tuple(misfit for _, misfit in sorted(self._misfits[name].items()))
 
     async def submit(self, delivery: Delivery) -> None:
         """Hand something over to be stored; waits while too much is on its way."""
@@ -132,7 +146,7 @@ class Writer:
                     now=now,
                     trust_payloads=kind.name not in read_again,
                 )
-                self._store_source(connection, kind, verdicts.payloads, rows)
+                self._store_rows(connection, kind, load.fetched(connection, verdicts.payloads), rows)
                 verdicts.settle(connection, self._catalog.children(kind.name))
         forget_applied(connection, account_id=self._account_id, before=forget_before)
         return rows
@@ -148,6 +162,7 @@ class Writer:
             raise WarehouseError(f"{self._database.path} could not be written: {error}; what was stored before is intact") from error
 
     def _store(self, batch: Sequence[Delivery], connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+        batch = self._private.cleaned(batch)
         ledger = Ledger(connection, self._account_id)
         rows: dict[str, int] = defaultdict(int)
         by_type: dict[str, list[Objects]] = defaultdict(list)
@@ -170,20 +185,20 @@ class Writer:
             return
         read_at = list(chain.from_iterable([delivery.read_at] * len(delivery.objects) for delivery in deliveries))
         parents = list(chain.from_iterable([delivery.parent_id] * len(delivery.objects) for delivery in deliveries))
-        connection.register("incoming", load.incoming(objects, read_at, parents))
-        self._store_source(connection, kind, "incoming", rows)
-        connection.unregister("incoming")
+        self._store_rows(connection, kind, load.incoming(objects, read_at, parents), rows)
 
-    def _store_source(self, connection: duckdb.DuckDBPyConnection, kind: ObjectType, source: str, rows: dict[str, int]) -> None:
+    def _store_rows(self, connection: duckdb.DuckDBPyConnection, kind: ObjectType, objects: pa.Table, rows: dict[str, int]) -> None:
         """Store objects of a type, and those of its children that they contain."""
         ledger = Ledger(connection, self._account_id)
         staged = load.stage(
             connection,
             kind,
-            source,
+            objects,
             account_id=self._account_id,
             keep_raw=self._keep_raw,
+            fitting=self._fittings.setdefault(kind.name, Fitting(received(kind))),
             on_unreadable=partial(ledger.bury_unreadable, kind),
+            on_misfits=partial(self._note_misfits, ledger, kind),
         )
         if kind.name in self._selected:
             rows[kind.name] += load.upsert(connection, kind, staged)
@@ -191,10 +206,16 @@ class Writer:
             assert child.parent is not None
             if child.parent.embedded is None or child.name not in self._selected:
                 continue
-            self._store_source(connection, child, load.embedded(staged, child), rows)
+            self._store_rows(connection, child, load.fetched(connection, load.embedded(staged, child)), rows)
             load.forget_vanished_children(connection, staged, child)
             ledger.pend_children(child, load.cut_short(staged, child))
         connection.execute(f"drop table {staged}")
+
+    def _note_misfits(self, ledger: Ledger, kind: ObjectType, misfits: Sequence[Misfit]) -> None:
+        ledger.note_misfits(kind, misfits)
+        for misfit in misfits:
+            known = self._misfits[kind.name].get((misfit.column, misfit.change))
+            self._misfits[kind.name][misfit.column, misfit.change] = known + misfit if known is not None else misfit
 
     def _store_events(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Changes]) -> None:
         for delivery in deliveries:
@@ -202,7 +223,8 @@ class Writer:
 
     def _store_gone(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Gone]) -> None:
         for gone in deliveries:
-            source = f"select {literal(gone.object_id)} as id, to_timestamp({gone.read_at}) as deleted_at"
+            read_at = load.moment(gone.read_at)
+            source = f"select {literal(gone.object_id)} as id, {read_at} as deleted_at, {read_at} as read_at"
             children = self._catalog.children(gone.kind.name)
             load.mark_deleted(connection, gone.kind, source, account_id=self._account_id, children=children)
 
