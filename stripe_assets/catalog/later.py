@@ -22,5 +22,4 @@ LATER = frozenset(
     commerce_product_catalog_imports core_event_destinations core_events
 """.split()  # noqa: SIM905  # names read better as words than as a hundred quoted strings
 )
-"""Types that the sync does not read yet: `everything()` has them, `load()` does not. Until this is deleted, `load()` also has
-the types with a `fallback` asked for below their parents, as the sync asks for them today."""
+"""Types that the sync does not read yet: `everything()` has them, `load()` does not."""

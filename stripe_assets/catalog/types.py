@@ -248,7 +248,7 @@ class Catalog:
 def load() -> Catalog:
     """Give the types that are mirrored."""
     whole = everything()
-    kinds = [kind.fallback or kind for kind in whole if kind.name not in LATER]
+    kinds = [kind for kind in whole if kind.name not in LATER]
     return Catalog(whole.api_version, kinds, whole.event_types)
 
 
@@ -327,6 +327,8 @@ def _object_type(name: str, fact: Mapping[str, Any], api: Mapping[str, Any]) -> 
     entry = lists[path]
     fields = merged_fields(entry["objects"], api)
     columns = tuple(Column(column, _kind(column, described)) for column, described in fields.items())
+    if "id" not in fields:
+        columns = (Column("id", Kind.TEXT), *columns)  # of a single object: the mirror makes one
     try:
         parent = _parent(fact["parent"], entry, fields) if "parent" in fact else None
         events = events_of(fact.get("events", ()), api["event_types"])

@@ -3,7 +3,7 @@
 Decisions over what the books say; the reading itself belongs in `engine`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -46,17 +46,36 @@ def to_begin(
 ) -> set[str]:
     """Name the types that are to be read from the start.
 
-    A parent and the children that it contains are begun together: the children are read in the parent's list.
+    A parent and the children that it contains are begun together: the children are read in the parent's list. So are those
+    that hide a part of a list. What nothing tells of is read again in any case; its children only as they follow from that.
     """
-    begun = {kind.name for kind in kinds if full_refresh or _stale(kind, checkpoints.get(kind.name), now, since)}
+    told = _told(kinds)
+    begun = {kind.name for kind in kinds if full_refresh or _stale(kind, checkpoints.get(kind.name), now, since, told)}
     for kind in kinds:
         if kind.parent is not None and kind.parent.embedded and {kind.name, kind.parent.type} & begun:
             begun |= {kind.name, kind.parent.type}
     # A second child of a parent that was only just found to be begun.
-    return begun | {kind.name for kind in kinds if kind.parent is not None and kind.parent.embedded and kind.parent.type in begun}
+    begun |= {kind.name for kind in kinds if kind.parent is not None and kind.parent.embedded and kind.parent.type in begun}
+    hiding = {kind.hidden_under.type for kind in kinds if kind.hidden_under is not None and kind.name in begun}
+    return begun | {kind.name for kind in kinds if kind.name in hiding or _read_again(kind, checkpoints.get(kind.name))}
 
 
-def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since: int | None) -> bool:
+def _read_again(kind: ObjectType, checkpoint: Checkpoint | None) -> bool:
+    """Say whether a type is read whole in every run. Requests for one parent each are not made twice before all are made once."""
+    unfinished = kind.parent is not None and checkpoint is not None and checkpoint.state == BACKFILL
+    return kind.fresh is Fresh.REFRESH and not unfinished
+
+
+def _told(kinds: Iterable[ObjectType]) -> set[str]:
+    """Name the types of which only events tell, about them or about their parents (which stand before them)."""
+    told: set[str] = set()
+    for kind in kinds:
+        if kind.fresh is Fresh.EVENTS or (kind.fresh is Fresh.PARENT and kind.parent is not None and kind.parent.type in told):
+            told.add(kind.name)
+    return told
+
+
+def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since: int | None, told: set[str]) -> bool:
     if checkpoint is None:
         return True
     if checkpoint.since is not None and (since is None or since < checkpoint.since):
@@ -65,4 +84,4 @@ def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since
         return now - checkpoint.started_at > EVENTS_KEPT
     if kind.fresh is Fresh.CREATED:
         return checkpoint.created_from is None and checkpoint.events_from is None
-    return checkpoint.events_from is None or now - checkpoint.updated_at > EVENTS_KEPT
+    return kind.name in told and (checkpoint.events_from is None or now - checkpoint.updated_at > EVENTS_KEPT)

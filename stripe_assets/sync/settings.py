@@ -51,12 +51,16 @@ class Settings:
         if self.rate_limit is not None and not 0 < self.rate_limit < inf:
             raise ConfigurationError(f"STRIPE_RATE_LIMIT is {self.rate_limit:g}: give requests per second, above 0")
 
+    @property
+    def live(self) -> bool:
+        """Whether the key is for real money; a sandbox has test clocks besides."""
+        return self.api_key.startswith(("sk_live_", "rk_live_"))
+
     def limits(self, *, lifted: bool = False) -> Limits:
         """Give the rates to keep: by the key, unless set; none at all if `lifted`."""
         if lifted:
             return Limits(None, None)
-        live = self.api_key.startswith(("sk_live_", "rk_live_"))
-        account = (self.rate_limit or (LIVE_LIMIT if live else SANDBOX_LIMIT)) * self.rate_share
+        account = (self.rate_limit or (LIVE_LIMIT if self.live else SANDBOX_LIMIT)) * self.rate_share
         return Limits(account, min(account, ENDPOINT_LIMIT * self.rate_share))
 
 

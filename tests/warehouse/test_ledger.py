@@ -13,7 +13,8 @@ from stripe_assets.catalog.types import load
 from stripe_assets.errors import Rejected
 from stripe_assets.sync.slices import Slice
 from stripe_assets.warehouse.deliveries import PendingProgress, SliceProgress, SliceRange
-from stripe_assets.warehouse.ledger import BACKFILL, COMPLETE, Ledger, Pending, StoredSlice, TypeResult
+from stripe_assets.warehouse.ledger import BACKFILL, COMPLETE, Ledger, StoredSlice, TypeResult
+from stripe_assets.warehouse.notes import Pending
 
 ACCOUNT = "acct_1"
 CATALOG = load()
