@@ -7,11 +7,10 @@ from typing import Any
 
 import duckdb
 
-from stripe_assets.catalog.types import Catalog, Column, Kind, ObjectType, load
+from stripe_assets.catalog.types import Catalog, Column, Form, Kind, ObjectType, load
 from stripe_assets.simulator.account import Account
 
-EVENTS_KEPT = 30 * 86_400
-"""Seconds after which an event vanishes from the account."""
+DAY = 86_400
 EMBEDDED = 10
 """Objects of an embedded list that a list endpoint shows."""
 
@@ -39,33 +38,69 @@ def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def _type_differences(connection: duckdb.DuckDBPyConnection, kind: ObjectType, account: Account) -> list[str]:
-    names = [column.name for column in kind.columns]
-    selected = ", ".join(f'"{name}"' for name in names)
-    stored = connection.execute(f'select {selected}, _account_id, _deleted_at from stripe."{kind.name}"').fetchall()
-    expected = {thing["id"]: thing for thing in account.objects(kind.object)}
-    found = []
-    living = {}
-    for row in stored:
-        values = dict(zip([*names, "_account_id", "_deleted_at"], row, strict=True))
+    expected = _expected(kind, account)
+    listed = None if kind.form is Form.SINGLE else set(account.listed(kind.path))
+    found: list[str] = []
+    living: dict[Any, dict[str, Any]] = {}
+    for values in _stored(connection, kind):
+        key = _key(kind, values)
         if values["_account_id"] != account.id:
-            found.append(f"{kind.name} {values['id']}: filed under {values['_account_id']}")
-        if kind.object == "event" and values["created"].timestamp() < account.now - EVENTS_KEPT:
+            found.append(f"{kind.name} {key}: filed under {values['_account_id']}")
+        if kind.kept_days is not None and values["created"].timestamp() < account.now - kind.kept_days * DAY:
             continue  # Stripe has dropped it; the mirror keeps what it has
         if values["_deleted_at"] is not None:
-            if values["id"] in expected:
-                found.append(f"{kind.name} {values['id']}: marked deleted, but is there")
+            if key in expected:
+                found.append(f"{kind.name} {key}: marked deleted, but is there")
             continue
-        if values["id"] in living:
-            found.append(f"{kind.name} {values['id']}: there twice")
-        living[values["id"]] = values
-    found += [f"{kind.name} {name}: missing" for name in expected.keys() - living.keys()]
-    found += [f"{kind.name} {name}: not in the account" for name in living.keys() - expected.keys()]
-    for name in expected.keys() & living.keys():
+        if key in living:
+            found.append(f"{kind.name} {key}: there twice")
+        living[key] = values
+    # What no list shows cannot be known, unless an event has told of it.
+    found += [f"{kind.name} {key}: missing" for key in expected.keys() - living.keys() if listed is None or expected[key]["id"] in listed]
+    found += [f"{kind.name} {key}: not in the account" for key in living.keys() - expected.keys()]
+    for key in expected.keys() & living.keys():
         for column in kind.columns:
-            wanted, got = _wanted(column, expected[name]), _got(column, living[name][column.name])
-            if wanted != got:
-                found.append(f"{kind.name} {name}.{column.name}: {got!r} instead of {wanted!r}")
+            wanted, got = _wanted(column, expected[key]), _got(column, living[key][column.name])
+            if wanted != got and not _is_made(kind, column):
+                found.append(f"{kind.name} {key}.{column.name}: {got!r} instead of {wanted!r}")
     return found
+
+
+def _expected(kind: ObjectType, account: Account) -> dict[Any, dict[str, Any]]:
+    """Give what the account has of a type, each with its parent's id where the object does not say it."""
+    expected = {}
+    for under, thing in account.placed(kind.path):
+        if kind.parent is not None:
+            if under is None:
+                continue  # belongs to nobody, so that nobody can ask for it
+            if not kind.parent.stated:
+                thing = {**thing, kind.parent.column: under}  # noqa: PLW2901 - the same thing, with its place
+        expected[_key(kind, thing)] = thing
+    return expected
+
+
+def _stored(connection: duckdb.DuckDBPyConnection, kind: ObjectType) -> list[dict[str, Any]]:
+    """Give the rows of a type; of a single object, which has a row per sync, the last."""
+    names = [column.name for column in kind.columns]
+    selected = ", ".join(f'"{name}"' for name in [*names, "_account_id", "_deleted_at"])
+    latest = "order by _synced_at desc limit 1" if _is_single(kind) else ""
+    stored = connection.execute(f'select {selected} from stripe."{kind.name}" {latest}').fetchall()
+    return [dict(zip([*names, "_account_id", "_deleted_at"], row, strict=True)) for row in stored]
+
+
+def _key(kind: ObjectType, values: dict[str, Any]) -> Any:
+    if _is_single(kind):
+        return "the one"
+    return (values[kind.parent.column], values["id"]) if kind.keyed_by_parent and kind.parent is not None else values["id"]
+
+
+def _is_single(kind: ObjectType) -> bool:
+    return kind.form is Form.SINGLE and kind.parent is None
+
+
+def _is_made(kind: ObjectType, column: Column) -> bool:
+    """Say whether the mirror has made the value itself, because the object has no id."""
+    return _is_single(kind) and column.name == "id" and kind.object != "account"
 
 
 def _wanted(column: Column, thing: dict[str, Any]) -> Any:
@@ -74,6 +109,8 @@ def _wanted(column: Column, thing: dict[str, Any]) -> Any:
         return None
     if column.kind is Kind.TIMESTAMP:
         return datetime.fromtimestamp(value, UTC)
+    if column.kind is Kind.TIMESTAMP_TEXT:
+        return datetime.fromisoformat(value)
     if column.kind is Kind.ID and isinstance(value, dict):
         return value["id"]
     if column.kind is Kind.JSON and isinstance(value, dict) and value.get("object") == "list":

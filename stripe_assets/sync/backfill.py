@@ -143,14 +143,16 @@ class Backfill:
         if end_with_owners(self._session, kind):
             return
         listed = self._listed[kind.parent.type]
+        noted = 1
         reader = PendingReader(self._session, kind, "children", more_to_come=lambda: not listed.is_set())
         if kind.parent.embedded:
             self._session.hand_over[kind.name] = reader.hand_over
         elif not self._are_noted(kind):
             now, since = self._session.clock.now(), self._course.backfill[kind.name]
-            await self._session.writer.books(lambda ledger: ledger.begin_children(kind, now=now, since=since))
+            noted = await self._session.writer.books(lambda ledger: ledger.begin_children(kind, now=now, since=since))
         asked = mine.requests
-        await reader.read()
+        if noted:
+            await reader.read()
         if instead_of is not None and mine.requests == asked:
             mine.end("skipped", reason=str(instead_of), request_id=instead_of.request_id)  # nobody to ask who would tell more
         if not end_with_owners(self._session, kind) and not mine.over:

@@ -32,8 +32,7 @@ def choose(
     present = datetime.fromtimestamp(now, UTC)
     checkpoints = ledger.checkpoints()
     begun = to_begin(kinds, checkpoints, now=present, full_refresh=full_refresh, since=since)
-    for kind in kinds:
-        ledger.forget_dead_letters(kind, begun=kind.name in begun)
+    ledger.forget_dead_letters(kinds, begun=begun)
     ledger.begin_backfill([kind for kind in kinds if kind.name in begun], now=present, events_from=events_from, since=since)
     resumed = {name for name, checkpoint in checkpoints.items() if checkpoint.state == BACKFILL} & {kind.name for kind in kinds} - begun
     slices = {kind.name: stored for kind in kinds if kind.name in resumed and (stored := ledger.slices(kind))}
@@ -57,13 +56,19 @@ def to_begin(
     # A second child of a parent that was only just found to be begun.
     begun |= {kind.name for kind in kinds if kind.parent is not None and kind.parent.embedded and kind.parent.type in begun}
     hiding = {kind.hidden_under.type for kind in kinds if kind.hidden_under is not None and kind.name in begun}
-    return begun | {kind.name for kind in kinds if kind.name in hiding or _read_again(kind, checkpoints.get(kind.name))}
+    return begun | {kind.name for kind in kinds if kind.name in hiding or _read_again(kind, checkpoints.get(kind.name), now)}
 
 
-def _read_again(kind: ObjectType, checkpoint: Checkpoint | None) -> bool:
-    """Say whether a type is read whole in every run. Requests for one parent each are not made twice before all are made once."""
-    unfinished = kind.parent is not None and checkpoint is not None and checkpoint.state == BACKFILL
-    return kind.fresh is Fresh.REFRESH and not unfinished
+def _read_again(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime) -> bool:
+    """Say whether a type is read whole in every run; sums of whole days once a day.
+
+    Requests for one parent each are not made twice before all are made once.
+    """
+    if kind.fresh is not Fresh.REFRESH or checkpoint is None:
+        return kind.fresh is Fresh.REFRESH
+    if kind.parent is not None and checkpoint.state == BACKFILL:
+        return False
+    return kind.window is None or checkpoint.started_at.date() < now.date()
 
 
 def _told(kinds: Iterable[ObjectType]) -> set[str]:

@@ -93,7 +93,7 @@ class Mirror:
         `no_limit` keeps no rate. Raises `ConfigurationError`, `Unauthorized` and `WarehouseError`; what goes wrong with
         one type is told in its result instead.
         """
-        kinds = self._kinds(known_types(self.catalog, types))
+        names = known_types(self.catalog, types)
         async with AsyncExitStack() as stack:
             stack.enter_context(self.database.only_sync())
             with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
@@ -104,8 +104,8 @@ class Mirror:
                 # The events before the first list: what changes while the lists are read is told by those after this one.
                 async with asyncio.TaskGroup() as group:
                     account, events_from = group.create_task(_account(client)), group.create_task(newest_event(client))
-                    ways = group.create_task(_ways(client, self.catalog, kinds))
-                kinds = ways.result()
+                    ways = group.create_task(_ways(client, self.catalog.with_parents(names)))
+                kinds = self._kinds(names | ways.result())
                 self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in kinds})
                 run = _Run(self, client, account.result(), kinds, on_result)
                 stack.callback(run.writer.close)
@@ -248,21 +248,22 @@ async def _account(client: StripeClient) -> _Own:
         return _Own(Stub(OWN_ACCOUNT), error)
 
 
-async def _ways(client: StripeClient, catalog: Catalog, kinds: tuple[ObjectType, ...]) -> tuple[ObjectType, ...]:
-    """Add the types that others have to be asked for by, where the account refuses their lists; asked only if they are not there."""
+async def _ways(client: StripeClient, kinds: tuple[ObjectType, ...]) -> frozenset[str]:
+    """Name the types that others have to be asked for by, where the account refuses their lists; asked only if they are missing."""
     names = {kind.name for kind in kinds}
+    ways: set[str] = set()
     for kind in kinds:
         parent = kind.fallback.parent if kind.fallback is not None else None
         if parent is None or parent.type in names:
             continue
+        path, params = kind.list_request()
         try:
-            path, params = kind.list_request()
             await client.get(Request(path, kind.endpoint, Priority.FAN_OUT, {**params, "limit": 1}), read_page)
         except Unauthorized:
             raise
         except RequestError:
-            names.add(parent.type)
-    return catalog.with_parents(names)
+            ways.add(parent.type)
+    return frozenset(ways)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -6,6 +6,7 @@ for parent by parent.
 """
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable
 
@@ -42,18 +43,24 @@ class PendingReader:
         self._notes: deque[Pending] = deque()
         self._handed_over: set[str] = set()
         self._after = -1
+        self._noted: int | None = None
         self._left = 0
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._tried = asyncio.Event()
         self._asking = 0
         self._refusal: Refused | None = None
         self._ended = False
 
     async def read(self) -> None:
-        """Answer all notes; the type's progress says if some could not be. Raises `Unauthorized`."""
+        """Answer all notes; the type's progress says if some could not be. Raises `Unauthorized`.
+
+        The first alone: where the account or the key is refused, one request tells.
+        """
         async with asyncio.TaskGroup() as group:
             while (note := await self._next()) is not None:
                 await self._places.acquire()
                 group.create_task(self._answer(note))
+                await self._tried.wait()
         self._session.of(self._kind).rest()
         if self._refusal is not None:
             self._session.of(self._kind).end("skipped", reason=str(self._refusal), request_id=self._refusal.request_id)
@@ -82,6 +89,7 @@ class PendingReader:
             await self._session.bury(self._kind, error, {"object": note.object_id}, in_part=True)
         finally:
             self._asking -= 1
+            self._tried.set()
             self._places.release()
 
     async def _next(self) -> Pending | None:
@@ -93,18 +101,27 @@ class PendingReader:
         return self._notes.popleft()
 
     async def _read_notes(self) -> None:
+        """Look into the file for the next notes, unless none can have been made since the last look; then wait for more."""
         last_look = not self._more_to_come()
         if last_look:
             await self._session.writer.flushed()
+        noted = self._session.writer.noted[self._kind.name]
+        if noted == self._noted:
+            await self._end_or_wait(last_look)
+            return
         notes, left = await self._session.writer.books(
             lambda ledger: ledger.pending(self._kind, self._purpose, after=self._after, most=NOTES)
         )
+        if len(notes) == left:
+            self._noted = noted
         if notes:
             self._expect(left)
             self._session.of(self._kind).begin()
             self._after = max(note.number for note in notes if note.number is not None)
             self._notes.extend(note for note in notes if note.object_id not in self._handed_over)
-        elif last_look:
+
+    async def _end_or_wait(self, last_look: bool) -> None:
+        if last_look:
             self._ended = True
         else:
             await self._session.writer.next_chunk()
@@ -144,6 +161,7 @@ class PendingReader:
                 # What was to be asked is gone itself, and its children with it; this says nothing about their rows.
                 await self._deliver(note, (), 0.0, self._answered(note, missing=True))
                 return
+            self._tried.set()
             more = page.has_more
             cursor = page.cursor or cursor
             await self._deliver(note, page.objects, read_at, self._answered(note, cursor, done=not more))
@@ -159,8 +177,14 @@ class PendingReader:
         return PendingProgress(note.number, self._kind, self._purpose, note.object_id, cursor, done, missing)
 
     async def _deliver(self, note: Pending, objects: tuple[msgspec.Raw, ...], read_at: float, progress: PendingProgress) -> None:
-        parent_id = note.object_id if self._purpose == "children" else None
+        parent_id = self._owners(note) if self._purpose == "children" else None
         await self._session.writer.submit(Objects(self._kind, objects, read_at, progress, parent_id=parent_id))
+
+    def _owners(self, note: Pending) -> str:
+        """Name those whose objects were asked for."""
+        if self._kind.parent is None or not self._kind.parent.each:
+            return note.object_id
+        return json.dumps([note.object_id, *(note.further[param] for param in self._kind.parent.each)])
 
     async def _object(self, note: Pending) -> None:
         progress = self._answered(note)

@@ -50,8 +50,10 @@ def store_events(
 
 def _id(value: str, path: str) -> str:
     """Write the expression for the id that stands in a field, expanded or not."""
-    text = f"json_extract_string({value}, {path})"
-    return f"case when starts_with({text}, '{{') then json_extract_string({text}, '$.id') else {text} end"
+    return (
+        f"case json_type({value}, {path}) when 'OBJECT' then json_extract_string({value}, {path} || '.id') "
+        f"else json_extract_string({value}, {path}) end"
+    )
 
 
 class Verdicts:

@@ -4,6 +4,7 @@ One family at a time, inside the caller's transaction. How rows are made is `loa
 `parents`', and the notes are `notes`'.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import duckdb
@@ -59,20 +60,27 @@ class Family:
         if self._asked or any(self._states.get(child.name) == COMPLETE for child in self.inside):
             self._news = load.news(self._connection, self._kind, staged, told=told)
 
-    def note(self, staged: str) -> None:
-        """Note the children that are to be asked for: of all parents while their type is first read, then of those that are news."""
+    def note(self, staged: str) -> Counter[str]:
+        """Note the children that are to be asked for: of all parents while their type is first read, then of those that are news.
+
+        Where nothing tells of the parents, nothing tells of what lies deeper in their lists either: those are read again too.
+        Gives how many notes of which type these were.
+        """
+        noted: Counter[str] = Counter()
         for child in self.inside:
             source = f"from cut_{child.name}"
-            if self._states.get(child.name) == COMPLETE:
+            if self._states.get(child.name) == COMPLETE and self._kind.fresh is not Fresh.REFRESH:
                 source += f" where parent_id in (from {self._news})"
-            self._ledger.pend_children(child, source)
+            noted[child.name] = self._ledger.pend_children(child, source)
             self._connection.execute(f"drop table cut_{child.name}")
         for child in self._asked:
             parents = f"(from {staged} where id in (from {self._news}))"
             asked = askable(child, parents, account_id=self._account_id, now=0.0)
-            self._ledger.pend_children(child, f"select *, (select max(_synced_at) from {staged}) as noted_at from ({asked})")
+            source = f"select *, (select max(_synced_at) from {staged}) as noted_at from ({asked})"
+            noted[child.name] = self._ledger.pend_children(child, source)
         if self._news is not None:
             self._connection.execute(f"drop table {self._news}")
+        return noted
 
 
 def forget_orphans(connection: duckdb.DuckDBPyConnection, catalog: Catalog, kind: ObjectType, *, account_id: str) -> None:

@@ -69,13 +69,13 @@ class Ledger(Notes):
 
     def begin_backfill(self, kinds: Iterable[ObjectType], *, now: datetime, events_from: int | None, since: int | None) -> None:
         """Note that these types are about to be read, whole or `since` a time, and from when on events will be needed."""
-        for kind in kinds:
-            self._run("delete from stripe_sync.checkpoints where account_id = ? and type = ?", kind.name)
-            self._run("delete from stripe_sync.slices where account_id = ? and type = ?", kind.name)
-            self._run("delete from stripe_sync.pending where account_id = ? and type = ?", kind.name)
-            self._run(
-                "insert into stripe_sync.checkpoints values (?, ?, ?, ?, null, ?, ?, ?)", kind.name, BACKFILL, events_from, since, now, now
-            )
+        names = [kind.name for kind in kinds]
+        for books in ("checkpoints", "slices", "pending"):
+            self._run(f"delete from stripe_sync.{books} where account_id = ? and type in (select unnest(?::varchar[]))", names)
+        self._run(
+            "insert into stripe_sync.checkpoints select $1, unnest($2::varchar[]), $3, $4, null, $5, $6, $6",
+            names, BACKFILL, events_from, since, now,
+        )  # fmt: skip
 
     def finish(self, kind: ObjectType, *, created_from: int | None, whole: bool, spare: str | None = None) -> None:
         """Note that a type is up to date with its list; after a whole reading, what was not seen again is gone.
@@ -153,10 +153,13 @@ class Ledger(Notes):
                 kind.name,
             )
 
-    def begin_children(self, child: ObjectType, *, now: float, since: int | None) -> None:
-        """Note that all parents are to be asked for their children, and that this has been noted (times in seconds since 1970)."""
-        self.pend_all_parents(child, now=now, since=since)
+    def begin_children(self, child: ObjectType, *, now: float, since: int | None) -> int:
+        """Note that all parents are to be asked for their children, and that this has been noted (times in seconds since 1970).
+
+        Gives how many are to be asked.
+        """
         self.save_slices(child, [SliceProgress((SliceRange(0),), 0, None, done=False)])
+        return self.pend_all_parents(child, now=now, since=since)
 
     def begin_hidden(self, kind: ObjectType) -> None:
         """Note that the list is to be read for every object that hides a part of it, and that this has been noted."""
@@ -208,12 +211,17 @@ class Ledger(Notes):
         letters = "select type, min(reason), count(*) from stripe_sync.dead_letters where account_id = ? and attempts = 0 group by 1"
         return {name: f"{reason} ({count} such)" if count > 1 else reason for name, reason, count in self._all(letters)}
 
-    def forget_dead_letters(self, kind: ObjectType, *, begun: bool) -> None:
-        """Drop a type's dead letters: everything that they stood for is being asked for again.
+    def forget_dead_letters(self, kinds: Iterable[ObjectType], *, begun: Iterable[str]) -> None:
+        """Drop the types' dead letters: everything that they stood for is being asked for again.
 
         What could not be stored is asked for again only where the type is `begun` from the start.
         """
-        self._run(f"delete from stripe_sync.dead_letters where account_id = ? and type = ? and (attempts > 0 or {begun})", kind.name)
+        self._run(
+            "delete from stripe_sync.dead_letters where account_id = $1 and type in (select unnest($2::varchar[])) "
+            "and (attempts > 0 or type in (select unnest($3::varchar[])))",
+            [kind.name for kind in kinds],
+            list(begun),
+        )
 
     def begin_run(self, run_id: str) -> float:
         """Note that a run has started, and that runs which never said how they ended were interrupted.

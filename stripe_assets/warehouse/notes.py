@@ -41,13 +41,16 @@ class Notes:
         self._connection = connection
         self._account_id = account_id
 
-    def pend_children(self, child: ObjectType, source: str) -> None:
+    def pend_children(self, child: ObjectType, source: str) -> int:
         """Note children to be asked for: `source` is a query with the `parent_id`, and as far as there are any the `cursor` to
         start after, the `further` parameters, and `noted_at`.
 
-        An older note about the same parent is replaced.
+        An older note about the same parent is replaced. Gives how many notes that were.
         """
         self._connection.execute(f"create or replace temp table asked_for as {source}")
+        (count,) = self._connection.execute("select count(*) from asked_for").fetchone() or (0,)
+        if not count:
+            return 0
         self._run(
             "delete from stripe_sync.pending where account_id = ? and type = ? and purpose in ('children', 'missing') "
             "and object_id in (select parent_id from asked_for)",
@@ -58,10 +61,10 @@ class Notes:
             "select ? as account_id, ? as type, 'children' as purpose, parent_id as object_id, * exclude (parent_id) from asked_for",
             child.name,
         )
-        self._connection.execute("drop table asked_for")
+        return int(count)
 
-    def pend_all_parents(self, child: ObjectType, *, now: float, since: int | None = None) -> None:
-        """Note that every parent in the mirror that can have children is to be asked for them.
+    def pend_all_parents(self, child: ObjectType, *, now: float, since: int | None = None) -> int:
+        """Note that every parent in the mirror that can have children is to be asked for them; give how many these are.
 
         `now` and `since`, before which nothing is to be read, are in seconds since 1970.
         """
@@ -69,7 +72,7 @@ class Notes:
         also = {"created[gte]": since} if since is not None and child.created_filter else None
         found = askable(child, f"stripe.{quoted(child.parent.type)}", account_id=self._account_id, now=now, also=also)
         noted_at = "null::timestamptz" if also else f"to_timestamp({now})"
-        self.pend_children(child, f"select *, {noted_at} as noted_at from ({found})")
+        return self.pend_children(child, f"select *, {noted_at} as noted_at from ({found})")
 
     def pend_news(self, child: ObjectType, *, now: float) -> None:
         """Note that every parent is to be asked for what is new below it since the newest that is known, or the oldest still open.

@@ -35,7 +35,9 @@ def askable(child: ObjectType, source: str, *, account_id: str, now: float, also
     for name, column in parent.given.items():
         conditions.append(f"p.{quoted(column)} is not null")
         params[name] = f"p.{quoted(column)}"
-    params |= _window(child, now)
+    days, window = _window(child, now)
+    conditions += days
+    params |= window
     further = f"json_object({', '.join(f'{literal(name)}, {value}' for name, value in params.items())})" if params else "null::json"
     value = f"unnest({asked})" if "[*]" in (parent.ids or "") else asked
     found = f"select {value} as parent_id, {further} as further from {source} p{joins} where {' and '.join(conditions)}"
@@ -55,9 +57,9 @@ def _text(path: tuple[str, ...]) -> str:
     return f"json_extract_string(p.{quoted(column)}, {literal('.'.join(['$' + ('[' + every if every else ''), *path[1:]]))})"
 
 
-def _window(child: ObjectType, now: float) -> dict[str, str]:
-    """Give the whole days in which the parent has been there, the present one included."""
+def _window(child: ObjectType, now: float) -> tuple[list[str], dict[str, str]]:
+    """Give the whole days in which the parent has been there, and that there must be one: the present one is not over."""
     if child.window is None:
-        return {}
-    begin, end = child.window
-    return {begin: f"(epoch(p.created)::bigint // {DAY} * {DAY})::varchar", end: literal(str((int(now) // DAY + 1) * DAY))}
+        return [], {}
+    first, today = f"(epoch(p.created)::bigint // {DAY} * {DAY})", int(now) // DAY * DAY
+    return [f"{first} < {today}"], dict(zip(child.window, (f"{first}::varchar", literal(str(today))), strict=True))

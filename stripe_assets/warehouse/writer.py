@@ -5,7 +5,7 @@ on reading meanwhile. How rows are made belongs in `load`, what progress means i
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -51,9 +51,11 @@ class Writer:
     ) -> None:
         """Write rows of the `selected` types only. `on_rows` is told after each commit how many rows of which type.
 
-        `begun` are the types whose parents are asked one by one in this run: set before the first of them is.
+        `begun` are the types whose parents are asked one by one in this run: set before the first of them is. `noted` counts
+        by type the notes of children to be asked for that were made on the way.
         """
         self.begun: frozenset[str] = frozenset()
+        self.noted: Counter[str] = Counter()
         self.channel: Channel[Delivery] = Channel(CAPACITY, weigh=lambda delivery: delivery.weight)
         self._database = database
         self._catalog = catalog
@@ -217,7 +219,7 @@ class Writer:
         if kind.name in self._selected:
             rows[kind.name] += load.upsert(connection, kind, staged)
         if family is not None:
-            family.note(staged)
+            self.noted += family.note(staged)
         connection.execute(f"drop table {staged}")
 
     def _family(self, connection: duckdb.DuckDBPyConnection, kind: ObjectType) -> Family | None:
@@ -250,9 +252,12 @@ class Writer:
                 answered.append(delivery.progress)
         for kind, progresses in slices.items():
             ledger.save_slices(kind, progresses)
+        told: dict[ObjectType, list[int]] = defaultdict(list)
         for progress in answered:
             if progress.done and not progress.missing and progress.number is not None and progress.purpose == "children":
-                load.forget_unseen_children(connection, progress.kind, progress.number, account_id=self._account_id)
+                told[progress.kind].append(progress.number)
+        for kind, numbers in told.items():
+            load.forget_unseen_children(connection, kind, numbers, account_id=self._account_id)
         ledger.answered(answered)
         for delivery in batch:
             if isinstance(delivery, ListDone):

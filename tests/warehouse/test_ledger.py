@@ -211,7 +211,7 @@ def test_dead_letters_are_kept_until_their_requests_are_made_again(connection: d
     assert (*letter[:3], msgspec.json.decode(letter[3]), *letter[4:]) == (
         ACCOUNT, "charges", "/v1/charges", params, "GET /v1/charges: no 'way'", "req_1", 8,
     )  # fmt: skip
-    ledger.forget_dead_letters(CHARGES, begun=False)
+    ledger.forget_dead_letters([CHARGES], begun=())
     assert connection.execute("select type from stripe_sync.dead_letters").fetchall() == [("customers",)]
 
 
@@ -219,12 +219,12 @@ def test_unreadable_objects_are_told_of_until_their_type_is_read_from_the_start(
     """No request can be driven again for them, so that no run may forget them silently."""
     ledger = Ledger(connection, ACCOUNT)
     ledger.bury_unreadable(CHARGES, ["{}", '{"object":"charge","billing_details":{"email":"secret@example.com"}}'])
-    ledger.forget_dead_letters(CHARGES, begun=False)
+    ledger.forget_dead_letters([CHARGES], begun=())
     told = ledger.unreadable()
     assert told.keys() == {"charges"}
     assert "/v1/charges" in told["charges"] and "2 such" in told["charges"]
     assert connection.execute("select count(*) from stripe_sync.dead_letters where reason like '%secret%'").fetchall() == [(0,)]
-    ledger.forget_dead_letters(CHARGES, begun=True)
+    ledger.forget_dead_letters([CHARGES], begun=["charges"])
     assert ledger.unreadable() == {}
 
 
