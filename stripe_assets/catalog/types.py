@@ -84,8 +84,8 @@ class Parent:
 
     `only` the parents for which the condition holds can have children, and none that is deleted. `ids` is where in the
     parent the placeholder's value stands, if that is not its id: a path of names, `[*]` for every element of an array.
-    `given` maps further parameters to the parent's columns, `each` to types whose every id is asked with. Without a row
-    of the type `needs` no parent has children.
+    `given` maps further parameters to the parent's columns, `each` to types whose every id is asked with (the child has
+    a column `<parameter>_id` for it where the object does not say it). Without a row of `needs` no parent has children.
     """
 
     type: str
@@ -335,8 +335,9 @@ def _object_type(name: str, fact: Mapping[str, Any], api: Mapping[str, Any]) -> 
         fresh, form = Fresh(fact.get("fresh", Fresh.EVENTS)), Form(fact.get("form", Form.LIST))
     except ValueError as error:
         raise ValueError(f"types.toml: {name}: {error}") from error
-    if parent is not None and not parent.stated:
-        columns += (Column(parent.column, Kind.TEXT),)
+    if parent is not None:
+        added = [*([] if parent.stated else [parent.column]), *(f"{param}_id" for param in parent.each if param not in fields)]
+        columns += tuple(Column(column, Kind.TEXT) for column in added)
     kind = ObjectType(
         name=name,
         object=entry["objects"][0],

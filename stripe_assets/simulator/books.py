@@ -34,6 +34,9 @@ _FORM = {
 _UNDATED = frozenset({"line_item", "invoiceitem", "discount"})
 """Kinds that have no field `created`."""
 
+SUMS = "billing.meter_event_summary"
+"""What lies under two parents at once."""
+
 _TURNS = 16
 """Agenda entries (about 0.1 ms each) between two moments in which a waiting reader surely gets the lock."""
 
@@ -124,6 +127,10 @@ class Books:
         for each in inventory.below(record.kind):
             for child in list(self.store.shelf(each.name).under(record.id)):
                 self.remove(child)
+        if record.kind == "customer" and SUMS not in self.store.growers:
+            for place in [each for each in self.store.shelf(SUMS).parents if each.endswith(f"/{record.id}")]:
+                for child in list(self.store.shelf(SUMS).under(place)):
+                    self.store.remove(child, self.now)
         self.store.remove(record, self.now)
         if record.under is not None:
             self._touch_parent(record)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stripe_assets.simulator.account import Account
 
 KEPT = 40
-"""Unchanged accounts in memory at a time: about 1 MB each."""
+"""Unchanged accounts in memory at a time: 0.8 MB each with five customers (2026-11-22)."""
 MONTHS = 6
 """The longest history of a connected account."""
 
@@ -41,6 +41,11 @@ class Connections:
     def ids(self) -> dict[str, int]:
         """Every id, with the account's place. An account's id is the first thing that it draws."""
         return {Chance(self._seed_of(place)).id("acct_", 16): place for place in range(self._number)}
+
+    @property
+    def held(self) -> int:
+        """How many of them are in memory."""
+        return len(self._held)
 
     def _seed_of(self, place: int) -> int:
         return self._seed * 1_000_003 + 17 * place + 1

@@ -52,6 +52,10 @@ def _told(app: Served, account: Account, what: str, kind: str, asked: dict[str, 
             return 200, b"[" + b",".join(found) + b"]"
         case "GET objects" if kind:
             return 200, orjson.dumps(account.objects(kind))
+        case "GET placed" if kind:
+            return 200, orjson.dumps(account.placed(kind))
+        case "GET listed" if kind:
+            return 200, orjson.dumps(account.listed(kind))
         case "GET deleted" if kind:
             return 200, orjson.dumps(account.deleted(kind))
         case "GET truth":

@@ -7,7 +7,7 @@ the account was made. What happens to it later is drawn in `whims`.
 from functools import partial
 from typing import Any
 
-from stripe_assets.simulator import facts, inventory, samples
+from stripe_assets.simulator import facts, inventory, rendering, samples
 from stripe_assets.simulator.books import Books
 from stripe_assets.simulator.chance import Chance
 from stripe_assets.simulator.connections import Connections
@@ -26,7 +26,6 @@ LARGE = 40
 """Customers from which on an account has a list of `LONGER`."""
 COUNTED_DAYS = 10
 """Days for which meters have sums."""
-
 
 _STORY = frozenset(KINDS)
 _ORDER = {each.name: place for place, each in enumerate(inventory.ALL)}
@@ -50,11 +49,9 @@ class Growth:
         self._known = {kind: tuple(shelf.order[:KNOWN_PARENTS]) for kind, shelf in books.store.shelves.items() if kind != "event"}
         books.store.growers = {each.name: partial(self._grow, each) for each in inventory.ALL if each.size is not None}
         books.store.growers |= {"billing.meter_event_summary": self._count, "connected_account": self._connect}
-        for kind, child, field in ADDED_UP:  # their sum stands in the parent, so they grow at once
-            for record in self._known.get(kind, ()):
-                record.body = None
-                books.store.shelf(child)
-                record.fields[field] = sum(each.fields["amount"] for each in books.store.shelf(child).under(record.id))
+        for kind in {each.under for each in inventory.ALL if each.under in rendering.CHILDREN}:
+            for record in books.store.shelf(kind).order if kind in _STORY else ():
+                record.body = None  # made for an event, when nothing lay under it yet
 
     def add(self, name: str, fields: Fields, *events: str, parent: Record | None = None) -> Record:
         """Make one object of a collection now, with the given fields instead of invented ones."""
@@ -73,6 +70,10 @@ class Growth:
             self._grow_alone(each, chance)
         store = self._books.store
         self._known[each.name] = tuple(store.shelf(each.name).order)
+        for record in self._known[each.name]:
+            if each.name in ADDED_UP and record.under is not None:
+                parent = store.present[each.under or ""][record.under]
+                parent.fields[ADDED_UP[each.name]] = parent.fields.get(ADDED_UP[each.name], 0) + record.fields["amount"]
         if each.name == "v2.core.event":
             store.forget_before(each.name, self._books.events_since)
 
@@ -170,7 +171,7 @@ class Growth:
         today = self._now - self._now % DAY
         for meter in self._records("billing.meter"):
             for customer in self._known.get("customer", ())[:5]:
-                for turn in range(1, COUNTED_DAYS + 1):
+                for turn in range(1, COUNTED_DAYS + 1 if self._books.store.get("customer", customer.id) else 0):
                     begin = today - turn * DAY
                     fields: Fields = {
                         "id": self._id("billing.meter_event_summary", turn, chance), "aggregated_value": chance.between(1, 500),

@@ -1,7 +1,8 @@
 """The account over HTTP: an ASGI callable that answers as Stripe's API does, limits, faults and all.
 
 For tests there are paths beside the API, which need no key: `POST /_simulator/advance?days=1`, and as GET
-`/_simulator/objects/<object>`, `/_simulator/deleted/<object>`, `/_simulator/truth`, `/_simulator/stats`, `/_simulator/requests`.
+`/_simulator/objects/<object>`, `/_simulator/placed/<object>`, `/_simulator/listed/<object>`, `/_simulator/deleted/<object>`,
+`/_simulator/truth`, `/_simulator/stats`, `/_simulator/requests`; an object may also be named by the path of its list.
 Switches are posted: `/_simulator/product?name=issuing&on=false`, `/_simulator/forbid?key=rk_...&resource=charges`,
 `/_simulator/switch?name=payment-methods-need-customer&on=true`, `/_simulator/field?object=charge&field=amount&change=text`.
 With the header `Stripe-Account` a control path speaks of that connected account.

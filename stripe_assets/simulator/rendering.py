@@ -46,6 +46,8 @@ def in_order_of_parent(kind: str) -> bool:
 
 def render(store: Store, record: Record) -> dict[str, Any]:
     """Give an object as a dict that nobody else holds at its top level; deeper values are shared."""
+    if record.kind in CHILDREN:
+        store.shelf(CHILDREN[record.kind][1])  # it may say something about what lies under it
     shown = {**facts.form(facts.object_name(record)), **record.fields}
     for field, kind in WHOLE.get(record.kind, ()):
         named = shown[field]

@@ -35,6 +35,13 @@ def _place(record: Record) -> tuple[int, int]:
     return record.created, record.turn
 
 
+def _insert(order: list[Record], record: Record) -> None:
+    if order and _place(record) < _place(order[-1]):
+        insort(order, record, key=_place)
+    else:
+        order.append(record)
+
+
 class Shelf:
     """All present objects of one kind, oldest first; `parents` keeps those that lie under another object."""
 
@@ -50,12 +57,9 @@ class Shelf:
 
     def add(self, record: Record) -> None:
         """Take in a record, in its place."""
-        if self.order and _place(record) < _place(self.order[-1]):
-            insort(self.order, record, key=_place)
-        else:
-            self.order.append(record)
+        _insert(self.order, record)
         if record.under is not None:
-            insort(self.parents.setdefault(record.under, []), record, key=_place)
+            _insert(self.parents.setdefault(record.under, []), record)
 
     def remove(self, record: Record) -> None:
         """Take a record out."""
@@ -66,7 +70,7 @@ class Shelf:
     def file(self, record: Record, parent: str) -> None:
         """Lay a record that lay under nothing under `parent`."""
         record.under = parent
-        insort(self.parents.setdefault(parent, []), record, key=_place)
+        _insert(self.parents.setdefault(parent, []), record)
 
     def position(self, record: Record) -> int:
         """Give the index of a record in the order."""

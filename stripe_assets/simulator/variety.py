@@ -28,7 +28,7 @@ VARIETY: dict[str, dict[str, list[Any]]] = {
     "treasury.outbound_payment": {"status": ["posted", "processing"]},
     "treasury.outbound_transfer": {"status": ["posted", "processing"]},
     "treasury.transaction": {"status": ["posted", "open"]},
-    "v2.core.account": {"closed": [False, False, True]},
+    "v2.core.account": {"closed": [False, True, False]},
 }
 """Values that the objects of a collection take in turn."""
 
@@ -41,8 +41,8 @@ FIELD_OF_PARENT = {
 PAIRED = frozenset({"customer_balance_transaction"})
 """Objects that come in twos, so that they leave their parent as it is."""
 
-ADDED_UP = (("transfer", "transfer_reversal", "amount_reversed"), ("application_fee", "fee_refund", "amount_refunded"))
-"""Kinds of the story whose children add up in one of their fields."""
+ADDED_UP = {"transfer_reversal": "amount_reversed", "fee_refund": "amount_refunded"}
+"""Objects whose amounts add up in a field of their parent."""
 
 
 def may_have(name: str, parent: Record) -> bool:

@@ -10,7 +10,7 @@ from stripe_assets.simulator.inventory import Collection
 from stripe_assets.simulator.periods import DAY, HOUR
 from stripe_assets.simulator.shapes import event_types
 from stripe_assets.simulator.store import Fields, Record
-from stripe_assets.simulator.variety import may_have
+from stripe_assets.simulator.variety import ADDED_UP, may_have
 
 A_DAY = 4
 """Objects that something happens to in a day."""
@@ -77,7 +77,7 @@ class Whims:
 
     def _tell_of(self, name: str, parent: Record, made: Record) -> None:
         if name in _TELL_OF_PARENT:
-            field = "amount_reversed" if name == "transfer_reversal" else "amount_refunded"
+            field = ADDED_UP[name]
             total = parent.fields.get(field, 0) + made.fields["amount"]
             self._books.change(parent, *_TELL_OF_PARENT[name], **{field: total})
         elif name == "entitlements.active_entitlement":
