@@ -117,13 +117,12 @@ class Ledger(Notes):
 
     def caught_up(self, kinds: Iterable[ObjectType], *, events_from: int | None) -> None:
         """Note that everything that events tell up to `events_from` is stored."""
-        position = events_from if events_from is not None else "null"
-        for kind in kinds:
-            self._run(
-                f"update stripe_sync.checkpoints set events_from = greatest(events_from, {position}), updated_at = now() "
-                "where account_id = ? and type = ?",
-                kind.name,
-            )
+        self._run(
+            "update stripe_sync.checkpoints set events_from = greatest(events_from, $2), updated_at = now() "
+            "where account_id = $1 and type in (select unnest($3::varchar[]))",
+            events_from,
+            [kind.name for kind in kinds],
+        )
 
     def slices(self, kind: ObjectType) -> list[StoredSlice]:
         """Read the slices of a list that is being read."""
@@ -246,8 +245,13 @@ class Ledger(Notes):
             "where run_id = ?",
             [state, requests, sum(row.rows for row in rows), throttled, seconds, json.dumps(details), run_id],
         )
-        for row in rows:
+        if rows:
+            columns = zip(
+                *((row.type, row.state, row.rows, row.requests, row.seconds, row.reason, row.request_id) for row in rows), strict=True
+            )
+            kinds = ("varchar", "varchar", "bigint", "bigint", "double", "varchar", "varchar")
+            unnested = ", ".join(f"unnest(${number}::{kind}[])" for number, kind in enumerate(kinds, 3))
             self._connection.execute(
-                "insert into stripe_sync.run_types values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [run_id, self._account_id, row.type, row.state, row.rows, row.requests, row.seconds, row.reason, row.request_id],
+                f"insert into stripe_sync.run_types select $1, $2, {unnested}",
+                [run_id, self._account_id, *(list(column) for column in columns)],
             )
