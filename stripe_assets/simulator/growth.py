@@ -101,10 +101,8 @@ class Growth:
                 self._put(each, kind, f"{parent.id}/{natural[turn]}" if natural else made, turn, created, chance, parent)
 
     def _put(self, each: Collection, kind: str, object_id: str, turn: int, created: int, chance: Chance, parent: Record | None) -> None:
-        store = self._books.store
         fields = self._fields(each, kind, turn, created, chance, parent) | {"id": object_id.rpartition("/")[2]}
-        if parent is None or store.get(parent.kind, parent.id) is parent:
-            store.add(each.name, object_id, created, fields, parent.id if parent else None)
+        self._books.store.add(each.name, object_id, created, fields, parent.id if parent else None)
 
     def _records(self, name: str) -> tuple[Record, ...]:
         """Give the objects that others may lie under: those that were there when the account was made."""

@@ -90,6 +90,11 @@ def test_retrieve_path_is_the_one_below_the_list() -> None:
     assert set(catalog.names) - below == {"invoice_lines", "payment_methods"}
     assert catalog["payment_methods"].retrieve_path == "/v1/payment_methods/{payment_method}"
     assert catalog["subscriptions"].retrieve_path == "/v1/subscriptions/{subscription_exposed_id}"
+    whole = everything()
+    assert whole["customer_tax_ids"].retrieve_path == "/v1/tax_ids/{id}"  # needs no customer
+    assert whole["account_persons"].retrieve_path == "/v1/accounts/{account}/persons/{person}"  # not below `people`
+    assert whole["customer_sources"].retrieve_path == "/v1/customers/{customer}/sources/{id}"  # reads cards and accounts too
+    assert whole["balance"].retrieve_path is None
 
 
 @pytest.mark.parametrize("kind", [kind for kind in everything() if kind.fresh is Fresh.EVENTS], ids=lambda kind: kind.name)

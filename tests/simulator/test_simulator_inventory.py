@@ -101,6 +101,16 @@ def test_a_deleted_customer_takes_along_what_lay_under_it(fresh: Account) -> Non
     assert not {name for name in types if name.startswith(("customer.source", "customer.tax_id"))}
 
 
+def test_what_was_deleted_before_anybody_looked_has_nothing_under_it(fresh: Account) -> None:
+    """Growing late must not bring back what went with a parent."""
+    twin = Account(seed=5, customers=60, now=NOW, months=8)
+    bearer = next(str(under) for under, _ in twin.placed("customer_tax_id"))
+    for each in (fresh, twin):
+        each.delete("customer", bearer)
+    assert fresh.placed("customer_tax_id") == twin.placed("customer_tax_id")
+    assert bearer not in {under for under, _ in fresh.placed("customer_tax_id")}
+
+
 @pytest.mark.parametrize(
     ("kind", "under", "created", "updated", "deleted"),
     [
