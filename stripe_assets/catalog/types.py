@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 from stripe_assets.catalog.conditions import Condition, parse
 from stripe_assets.catalog.facts import endpoints, events_of, merged_fields, retrieve_path, told_of, type_name, unaccounted
-from stripe_assets.catalog.later import LATER
 
 
 class Kind(StrEnum):
@@ -246,15 +245,7 @@ class Catalog:
 
 @cache
 def load() -> Catalog:
-    """Give the types that are mirrored."""
-    whole = everything()
-    kinds = [kind for kind in whole if kind.name not in LATER]
-    return Catalog(whole.api_version, kinds, whole.event_types)
-
-
-@cache
-def everything() -> Catalog:
-    """Read the catalog that comes with the package."""
+    """Read the catalog that comes with the package: every type is mirrored."""
     here = files("stripe_assets.catalog")
     api = json.loads(here.joinpath("api.json").read_text())
     facts, left_out = (tomllib.loads(here.joinpath(name).read_text()) for name in ("types.toml", "left_out.toml"))

@@ -12,7 +12,7 @@ import pytest
 from naive import Reader, Refused, get
 
 from stripe_assets.catalog.extract import API
-from stripe_assets.catalog.types import Form, Fresh, ObjectType, everything
+from stripe_assets.catalog.types import Form, Fresh, ObjectType, load
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.endpoints import routes
 from stripe_assets.simulator.http import Application, application
@@ -41,12 +41,12 @@ def app() -> Application:
 @pytest.fixture(scope="module")
 def reader(app: Application) -> Reader:
     """What can be read of it by the catalog."""
-    reader = Reader(app, everything())
+    reader = Reader(app, load())
     reader.read()
     return reader
 
 
-@pytest.mark.parametrize("kind", list(everything()), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", list(load()), ids=lambda kind: kind.name)
 def test_everything_that_the_account_has_is_found_by_the_facts(app: Application, reader: Reader, kind: ObjectType) -> None:
     """Each object once, below the parent that it belongs to, and nothing that is not there."""
     found = Counter((place if kind.parent else None, thing.get("id")) for place, thing in reader.found[kind.name])
@@ -56,7 +56,7 @@ def test_everything_that_the_account_has_is_found_by_the_facts(app: Application,
     assert found
 
 
-@pytest.mark.parametrize("kind", list(everything()), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", list(load()), ids=lambda kind: kind.name)
 def test_objects_have_the_fields_of_their_type_and_no_others(reader: Reader, kind: ObjectType) -> None:
     """A field that the description lacks is a column that nobody has."""
     columns = {column.name for column in kind.columns}
@@ -65,18 +65,18 @@ def test_objects_have_the_fields_of_their_type_and_no_others(reader: Reader, kin
     assert {thing["object"] for _, thing in reader.found[kind.name]} <= set(kind.objects)
 
 
-@pytest.mark.parametrize("kind", list(everything()), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", list(load()), ids=lambda kind: kind.name)
 def test_what_can_be_read_alone_is_the_same_as_in_its_list(app: Application, reader: Reader, kind: ObjectType) -> None:
     if kind.retrieve_path is None or not reader.found[kind.name]:
         return
     place, thing = reader.found[kind.name][-1]
-    expand = [path.removeprefix("data.") for path in everything().expansions(kind.name, everything().names)]
+    expand = [path.removeprefix("data.") for path in load().expansions(kind.name, load().names)]
     assert get(app, kind.retrieve_request(thing["id"], place), {"expand[]": expand} if expand else None) == thing
 
 
 def test_parents_that_contain_their_children_spare_the_requests(reader: Reader) -> None:
     """One for each parent whose list is cut short, and none for the others."""
-    for kind in everything():
+    for kind in load():
         if kind.parent is None or kind.parent.embedded is None:
             continue
         long = Counter(place for place, _ in reader.found[kind.name])
@@ -88,7 +88,7 @@ def test_there_are_lists_of_eleven_and_of_250_inside_their_parents(reader: Reade
     """The shortest that is cut, and one of three pages: where mirrors lose the rest."""
     lengths = {
         kind.name: set(Counter(place for place, _ in reader.found[kind.name]).values())
-        for kind in everything()
+        for kind in load()
         if kind.parent is not None and kind.parent.embedded is not None
     }
     for name in ("customer_sources", "customer_tax_ids", "payment_link_line_items", "quote_line_items", "radar_value_list_items"):
@@ -131,7 +131,7 @@ def test_required_parameters_are_required(app: Application, path: str) -> None:
 
 def test_types_are_either_lists_or_single(app: Application, reader: Reader) -> None:
     """A single object is read once a sync: it has no page, and often no id."""
-    singles = [kind for kind in everything() if kind.form is Form.SINGLE and kind.parent is None]
+    singles = [kind for kind in load() if kind.form is Form.SINGLE and kind.parent is None]
     assert {kind.name: len(reader.found[kind.name]) for kind in singles} == dict.fromkeys((kind.name for kind in singles), 1)
     assert reader.found["account"][0][1]["id"] == app.account.id
 
@@ -142,7 +142,7 @@ def test_every_change_can_be_known_by_what_keeps_its_type_fresh() -> None:
     What is read whole again may change as it likes.
     """
     account = Account(seed=8, customers=150, now=NOW)
-    catalog = everything()
+    catalog = load()
     state = {kind.name: _state(account, kind) for kind in catalog}
     unknowable = []
     for _ in range(30):

@@ -11,7 +11,7 @@ from equality import differences, expected
 from naive import Reader
 
 from stripe_assets import dbt_generate
-from stripe_assets.catalog.types import ObjectType, everything
+from stripe_assets.catalog.types import ObjectType, load
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
 from stripe_assets.warehouse.load import incoming, stage, upsert
@@ -19,7 +19,7 @@ from stripe_assets.warehouse.tables import statements
 
 NOW = 1_790_000_123
 KINDS = [
-    kind for kind in everything() if kind.has("id") and not kind.keyed_by_parent and not (kind.parent is not None and kind.parent.each)
+    kind for kind in load() if kind.has("id") and not kind.keyed_by_parent and not (kind.parent is not None and kind.parent.each)
 ]
 """Types whose rows are known by their id alone, and whose only foreign column is the parent's: what `load` can store."""
 
@@ -33,9 +33,9 @@ def account() -> Account:
 def database(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything that can be read, loaded into a file as a sync would load it."""
     path = tmp_path_factory.mktemp("stored") / "stored.duckdb"
-    found = Reader(application(account), everything()).read()
+    found = Reader(application(account), load()).read()
     with duckdb.connect(str(path)) as connection:
-        for statement in statements(everything()):
+        for statement in statements(load()):
             connection.execute(statement)
         for kind in KINDS:
             objects = [msgspec.Raw(json.dumps(thing).encode()) for _, thing in found[kind.name]]
@@ -49,7 +49,7 @@ def database(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_table_holds_what_the_account_has(kind: ObjectType, database: Path, account: Account) -> None:
     """Decimals with all digits, times as times, references as ids, everything nested as JSON."""
-    assert differences(database, account, catalog=everything(), types=(kind.name,)) == []
+    assert differences(database, account, catalog=load(), types=(kind.name,)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -82,7 +82,7 @@ def test_what_differs_is_named(database: Path, account: Account, tmp_path: Path)
         connection.execute(
             "insert into stripe.core_events (id, created, _account_id, _synced_at) values ('evt_x', now(), 'acct_other', now())"
         )
-    found = differences(copy, account, catalog=everything(), types=("quotes", "treasury_transactions", "product_features", "core_events"))
+    found = differences(copy, account, catalog=load(), types=("quotes", "treasury_transactions", "product_features", "core_events"))
     assert sum(line.startswith("quotes") and line.endswith("missing") for line in found) == 1
     assert sum(line.startswith("treasury_transactions") and ".amount: " in line for line in found) == 1
     assert all("product_id: 'prod_other' instead of" in line for line in found if line.startswith("product_features"))

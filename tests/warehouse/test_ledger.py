@@ -18,7 +18,9 @@ from stripe_assets.warehouse.notes import Pending
 
 ACCOUNT = "acct_1"
 CATALOG = load()
-CHARGES, CUSTOMERS, METHODS, LINES = (CATALOG[name] for name in ("charges", "customers", "payment_methods", "invoice_lines"))
+CHARGES, CUSTOMERS, METHODS, LINES = (
+    CATALOG[name] for name in ("charges", "customers", "customer_cash_balance_transactions", "invoice_lines")
+)
 BEGAN = datetime(2026, 11, 1, tzinfo=UTC)
 
 STEPS = st.lists(st.tuples(st.sampled_from(["read", "read", "read", "split", "delete", "store"]), st.integers(0, 1000)), max_size=60)
@@ -148,8 +150,8 @@ def test_every_living_parent_is_noted_once_quotes_and_all(connection: duckdb.Duc
     store("customers", {"id": "cus_1"}, {"id": "cus_'2"}, {"id": 'cus_"3'})
     store("customers", {"id": "cus_4"}, account_id="acct_2")
     connection.execute("update stripe.customers set _deleted_at = now() where id = 'cus_1'")
-    ledger.pend_all_parents(METHODS)
-    ledger.pend_all_parents(METHODS)
+    for _ in range(2):
+        assert ledger.begin_children(METHODS, now=BEGAN.timestamp(), since=None) == 2
     notes, left = ledger.pending(METHODS, "children", after=-1, most=10)
     assert ({note.object_id for note in notes}, len(notes), left) == ({"cus_'2", 'cus_"3'}, 2, 2)
     assert len(ledger.slices(METHODS)) == 1, "a later run must know that the parents have been noted"
