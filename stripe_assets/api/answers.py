@@ -22,7 +22,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _PERMISSION = re.compile(r"\brak_\w+")
 _NOT_ENABLED = re.compile(
-    r"\b(?:not|isn't|aren't)\s+(?:\w+\s+){0,2}(?:enabled|set up|activated|onboarded|signed up)|\bsign up\b|not have access", re.IGNORECASE
+    r"\b(?:not|\w+n't)\s+(?:\w+\s+){0,2}(?:enabled|set up|activated|onboarded|signed up)|\bsign up\b|not have access", re.IGNORECASE
 )
 """How Stripe says that an account does not use a product; on the list of one object's children other words are about that object."""
 
@@ -58,7 +58,7 @@ class _TokenStub(msgspec.Struct, frozen=True):
 
 class _TokenEnvelope(msgspec.Struct, frozen=True):
     data: list[msgspec.Raw]
-    next_page_url: str | None = None
+    next_page_url: str | None
 
 
 class _Fault(msgspec.Struct, frozen=True):
