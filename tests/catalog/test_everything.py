@@ -13,8 +13,7 @@ from stripe_assets import dbt_generate
 from stripe_assets.catalog.conditions import Condition
 from stripe_assets.catalog.extract import API
 from stripe_assets.catalog.facts import type_name, unaccounted
-from stripe_assets.catalog.later import LATER
-from stripe_assets.catalog.types import Form, Fresh, ObjectType, Paging, everything, load
+from stripe_assets.catalog.types import Form, Fresh, ObjectType, Paging, everything
 from stripe_assets.warehouse.tables import SQL_TYPES, statements
 
 DESCRIPTION: dict[str, Any] = json.loads(API.read_text())
@@ -124,10 +123,6 @@ def test_staging_model_of_every_type_is_good_sql(kind: ObjectType, tables: duckd
 def test_dbt_declares_every_table() -> None:
     declared = re.findall(r"^      - name: (\w+)$", dbt_generate.sources(everything()), re.MULTILINE)
     assert tuple(declared) == everything().names
-
-
-def test_later_types_are_the_only_ones_that_are_not_mirrored() -> None:
-    assert set(everything().names) - set(load().names) == LATER
 
 
 def test_version_two_pages_by_token_and_expands_nothing() -> None:
