@@ -8,7 +8,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from stripe_assets.catalog.later import LATER
 
 from stripe_assets import dbt_generate
 from stripe_assets.catalog.conditions import Condition

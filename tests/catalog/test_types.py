@@ -45,10 +45,11 @@ def test_name_follows_from_the_path(path: str, name: str) -> None:
 def test_type_keeps_its_name_where_the_account_wants_to_be_asked_below_a_parent() -> None:
     """One table for one kind of object, whichever of its lists the account allows."""
     named_otherwise = {kind.name: kind.path for kind in load() if type_name(kind.path) != kind.name}
-    assert named_otherwise == {"payout_balance_transactions": "/v1/balance_transactions"}
+    assert named_otherwise == {"payout_balance_transactions": "/v1/balance_transactions"}  # asked for by another type's id
     methods = load()["payment_methods"]
     assert (methods.path, methods.parent) == ("/v1/payment_methods", None)
     assert methods.fallback is not None
+    assert (methods.fallback.name, methods.fallback.path) == ("payment_methods", "/v1/customers/{customer}/payment_methods")
     assert methods.fallback.parent == Parent("customers", "customer", "customer", stated=True, embedded=None)
     assert methods.fallback.retrieve_path == methods.retrieve_path == "/v1/payment_methods/{payment_method}"
 
@@ -83,18 +84,19 @@ def test_event_about_something_else_names_what_is_to_be_read_again() -> None:
 
 
 def test_retrieve_path_is_the_one_below_the_list() -> None:
-    """Only invoice lines cannot be read alone: a change of one is read with its invoice."""
+    """Lines and what was single before cannot be read alone: a change of one is read with its parent."""
     catalog = load()
-    assert {kind.name for kind in catalog if kind.retrieve_path is None} == {"invoice_lines"}
-    below = {kind.name for kind in catalog if kind.retrieve_path and kind.retrieve_path.startswith(f"{kind.path}/{{")}
-    assert set(catalog.names) - below == {"invoice_lines", "payment_methods"}
+    assert {kind.name for kind in catalog if kind.retrieve_path is None} == {
+        "account", "apps_secrets", "balance", "balance_settings", "billing_meter_event_summaries", "checkout_session_line_items",
+        "credit_note_lines", "financial_connections_account_owners", "invoice_lines", "payment_intent_amount_details_line_items",
+        "payment_link_line_items", "quote_computed_upfront_line_items", "quote_line_items", "setup_attempts", "tax_associations",
+        "tax_calculation_line_items", "tax_settings", "tax_transaction_line_items",
+    }  # fmt: skip
     assert catalog["payment_methods"].retrieve_path == "/v1/payment_methods/{payment_method}"
     assert catalog["subscriptions"].retrieve_path == "/v1/subscriptions/{subscription_exposed_id}"
-    whole = load()
-    assert whole["customer_tax_ids"].retrieve_path == "/v1/tax_ids/{id}"  # needs no customer
-    assert whole["account_persons"].retrieve_path == "/v1/accounts/{account}/persons/{person}"  # not below `people`
-    assert whole["customer_sources"].retrieve_path == "/v1/customers/{customer}/sources/{id}"  # reads cards and accounts too
-    assert whole["balance"].retrieve_path is None
+    assert catalog["customer_tax_ids"].retrieve_path == "/v1/tax_ids/{id}"  # needs no customer
+    assert catalog["account_persons"].retrieve_path == "/v1/accounts/{account}/persons/{person}"  # not below `people`
+    assert catalog["customer_sources"].retrieve_path == "/v1/customers/{customer}/sources/{id}"  # reads cards and accounts too
 
 
 @pytest.mark.parametrize("kind", [kind for kind in load() if kind.fresh is Fresh.EVENTS], ids=lambda kind: kind.name)
@@ -152,7 +154,10 @@ def test_lists_are_asked_for_with_what_they_hide_by_default() -> None:
 def test_children_are_asked_for_by_their_parents_id_in_path_or_query() -> None:
     catalog = load()
     assert catalog["invoice_lines"].list_request("in_1") == ("/v1/invoices/in_1/lines", {})
-    assert catalog["setup_attempts"].list_request("seti_1") == ("/v1/setup_attempts", {"setup_intent": "seti_1"})
+    below = load()["payment_methods"].fallback
+    assert below is not None
+    assert below.list_request("cus_1") == ("/v1/customers/cus_1/payment_methods", {})
+    assert below.list_request("a/../b")[0] == "/v1/customers/a%2F..%2Fb/payment_methods"
     assert catalog["subscription_items"].list_request("sub_1") == ("/v1/subscription_items", {"subscription": "sub_1"})
 
 
@@ -160,9 +165,8 @@ def test_ids_are_one_segment_of_a_path() -> None:
     """Ids of coupons, plans and products are the account's choice: `50%/off?` must not become another address."""
     catalog = load()
     assert catalog["coupons"].retrieve_request("50%/off? #1") == "/v1/coupons/50%25%2Foff%3F%20%231"
-    assert catalog["customer_sources"].list_request("a/../b")[0] == "/v1/customers/a%2F..%2Fb/sources"
     assert catalog["charges"].retrieve_request("ch_1") == "/v1/charges/ch_1"
-    assert catalog["account_persons"].retrieve_request("p/1", "acct/1") == "/v1/accounts/acct%2F1/persons/p%2F1"
+    assert load()["account_persons"].retrieve_request("p/1", "acct/1") == "/v1/accounts/acct%2F1/persons/p%2F1"
 
 
 def test_what_cannot_be_read_alone_says_with_what_it_comes() -> None:
@@ -182,10 +186,8 @@ def test_endpoint_is_one_for_all_ids() -> None:
 def test_parent_is_joined_from_the_description_and_the_facts() -> None:
     catalog = load()
     assert catalog["invoice_lines"].parent == Parent("invoices", "invoice", "invoice", stated=True, embedded="lines")
-    assert catalog["treasury_transactions"].parent == Parent(
-        "treasury_financial_accounts", "financial_account", "financial_account", stated=True, embedded=None
-    )
     assert catalog.children("invoices") == (catalog["invoice_lines"],)
+    assert load()["customer_balance_transactions"].parent == Parent("customers", "customer", "customer", stated=True, embedded=None)
 
 
 def test_selected_children_bring_their_parents_in_catalog_order() -> None:
