@@ -61,7 +61,8 @@ class Reader:
     def read(self) -> dict[str, list[Placed]]:
         """Read every type of the catalog."""
         for kind in self.catalog:
-            self.found[kind.name] = list(self._type(kind))
+            if kind.name not in self.found:  # some are needed earlier
+                self.found[kind.name] = list(self._type(kind))
         return self.found
 
     def _get(self, kind: ObjectType, path: str, params: dict[str, Any]) -> Any:

@@ -46,8 +46,8 @@ def test_an_object_says_whose_it_is_and_whether_it_was_deleted() -> None:
 
 def test_a_page_of_version_two_goes_on_by_its_token_and_its_times_are_text() -> None:
     """The next page is asked for by a token, never by the last object's id; seconds are what windows are told by."""
-    body = b'{"data":[{"id":"evt_2","created":"2026-09-21T14:13:20.500Z"},{"id":"evt_1"}],"next_page_url":"/v2/core/events?limit=2&page=t%2F1"}'
-    page = read_token_page(answer(body))
+    things = b'{"data":[{"id":"evt_2","created":"2026-09-21T14:13:20.500Z"},{"id":"evt_1"}],'
+    page = read_token_page(answer(things + b'"next_page_url":"/v2/core/events?limit=2&page=t%2F1"}'))
     assert (page.first, page.last) == (Stub("evt_2", 1_790_000_000), Stub("evt_1"))
     assert (page.has_more, page.cursor) == (True, "t/1")
     last = read_token_page(answer(b'{"data":[{"id":"evt_0"}],"next_page_url":null,"previous_page_url":"/v2/core/events?page=x"}'))

@@ -18,9 +18,7 @@ from stripe_assets.warehouse.load import incoming, stage, upsert
 from stripe_assets.warehouse.tables import statements
 
 NOW = 1_790_000_123
-KINDS = [
-    kind for kind in load() if kind.has("id") and not kind.keyed_by_parent and not (kind.parent is not None and kind.parent.each)
-]
+KINDS = [kind for kind in load() if kind.has("id") and not kind.keyed_by_parent and not (kind.parent is not None and kind.parent.each)]
 """Types whose rows are known by their id alone, and whose only foreign column is the parent's: what `load` can store."""
 
 
