@@ -4,7 +4,7 @@ What an event means for a row is decided in `warehouse.changes`.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from stripe_assets.api.answers import Page, read_page
@@ -134,9 +134,11 @@ class CatchUp:
 
         An object that is read again may bring a list of children that is cut short, and children others of their own.
         """
-        deepest = max((self._depth(kind) for kind in self._kinds), default=0)
-        rounds = [("object", self._kinds), ("hidden", self._kinds)]
-        rounds += [("children", [kind for kind in self._kinds if self._depth(kind) == depth]) for depth in range(1, deepest + 1)]
+        below = [kind if kind.parent is not None else kind.fallback for kind in self._kinds]
+        depths = {kind: self._depth(kind) for kind in below if kind is not None}
+        rounds: list[tuple[str, Iterable[ObjectType]]] = [("object", self._kinds), ("hidden", self._kinds)]
+        for depth in range(1, max(depths.values(), default=0) + 1):
+            rounds.append(("children", [kind for kind in depths if depths[kind] == depth]))
         await self._session.writer.flushed()
         noted = await self._session.writer.books(lambda ledger: ledger.kinds_pending())
         for purpose, kinds in rounds:

@@ -134,8 +134,8 @@ class PendingReader:
         self._left = left
         mine = self._session.of(self._kind)
         pages_left = float(left + self._asking)  # those under way wait for a slot, most of them
-        if self._purpose == "children" and self._kind.parent is not None:
-            parent = self._session.progress.types[self._kind.parent.type]
+        parent = self._session.progress.types.get(self._kind.parent.type) if self._kind.parent is not None else None
+        if self._purpose == "children" and parent is not None:
             pages_left += (mine.requests + left) * parent.pages_left / max(1, parent.requests)
         if self._purpose == "object":
             mine.pages_left = pages_left

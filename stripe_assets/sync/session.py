@@ -127,7 +127,7 @@ def end_with_owners(session: Session, kind: ObjectType) -> bool:
     """End a type as those did without which it cannot be asked for, if they could not be read; say whether it has ended."""
     mine = session.of(kind)
     for name in owners(kind):
-        owner = session.progress.types[name]
-        if owner.over and owner.state != "complete":
+        owner = session.progress.types.get(name)
+        if owner is not None and owner.over and owner.state != "complete":
             mine.end(owner.state, reason=f"its {name} could not be read: {owner.reason}", request_id=owner.request_id)
     return mine.over
