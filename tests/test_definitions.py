@@ -8,6 +8,7 @@ import pytest
 from equality import differences
 from mirroring import NOW
 
+from stripe_assets import runs
 from stripe_assets.assets import asset_key
 from stripe_assets.catalog.types import load
 from stripe_assets.definitions import build
@@ -40,6 +41,13 @@ def test_every_type_is_an_asset_in_a_group_of_stripes_products() -> None:
     assert groups == {"customers", "products", "billing", "payments", "balance", "connect", "events"}
 
 
+def test_runs_are_an_asset_that_only_runs_of_the_types_materialise() -> None:
+    """Its button would have nothing to do; its page shows what the last sync took of the limit."""
+    graph = build().resolve_asset_graph()
+    assert not graph.get(runs.KEY).is_executable
+    assert graph.get(runs.KEY).group_name == "sync"
+
+
 def test_models_stand_below_the_tables_that_they_read() -> None:
     graph = build().resolve_asset_graph()
     for kind in load():
@@ -62,9 +70,11 @@ def test_one_type_can_be_materialised_by_itself(served: Serving, tmp_path: Path)
     database = tmp_path / "stripe.duckdb"
     result = run(definitions(served, database), "prices")
     assert result.success
-    (event,) = result.get_asset_materialization_events()
+    of_the_run, event = result.get_asset_materialization_events()
     metadata = {name: value.value for name, value in event.materialization.metadata.items()}
-    assert event.asset_key == asset_key("prices")
+    assert (of_the_run.asset_key, event.asset_key) == (runs.KEY, asset_key("prices"))
+    assert metadata["more of the run"] == runs.KEY
+    assert "of 500 allowed" in str(metadata["run"])
     assert metadata["dagster/row_count"] == metadata["rows written"] == len(served.account.objects("price"))
     assert metadata["requests"] == 1
     assert metadata["state"] == "complete"
@@ -75,7 +85,7 @@ def test_child_is_read_with_its_parent(served: Serving, tmp_path: Path) -> None:
     database = tmp_path / "stripe.duckdb"
     result = run(definitions(served, database), "invoice_lines")
     assert result.success
-    assert [event.asset_key for event in result.get_asset_materialization_events()] == [asset_key("invoice_lines")]
+    assert [event.asset_key for event in result.get_asset_materialization_events()] == [runs.KEY, asset_key("invoice_lines")]
     assert differences(database, served.account, types=("invoices", "invoice_lines")) == []
 
 
@@ -84,8 +94,9 @@ def test_the_night_mirrors_everything_and_builds_the_models(served: Serving, tmp
     database = tmp_path / "stripe.duckdb"
     result = run(definitions(served, database, key="rk_test_limited"))
     assert result.success
-    made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
-    assert {"marts/revenue_daily", "marts/mrr_monthly", "stripe/charges"} <= made
+    made = {event.asset_key.to_user_string(): event.materialization.metadata for event in result.get_asset_materialization_events()}
+    assert {"marts/revenue_daily", "marts/mrr_monthly", "stripe/charges", "stripe_sync/runs"} <= made.keys()
+    assert [name for name, metadata in made.items() if "data:image/png" in str(metadata)] == ["stripe_sync/runs"]
     checks = {(check.asset_key, check.check_name): check for check in result.get_asset_check_evaluations()}
     refused = checks[asset_key("transfers"), "complete"]
     assert not refused.passed

@@ -195,14 +195,16 @@ def refusal(path: str, status: int, headers: Mapping[str, str], body: bytes) -> 
     if status == 403 and (permission := _PERMISSION.search(said)):
         message = f"needs the permission {permission[0]}: {message}"
     should_retry = headers.get("stripe-should-retry")
+    retry_after = _seconds(headers.get("retry-after"))
     if status == 429:
         if should_retry == "false":
             return Rejected(message, path=path, status=status, request_id=request_id, code=fault.code)
         reason = headers.get("stripe-rate-limited-reason")
-        return Throttled(
-            message, path=path, reason=reason, retry_after=_seconds(headers.get("retry-after")), request_id=request_id, code=fault.code
-        )
-    return _kind(status, fault, should_retry)(message, path=path, status=status, request_id=request_id, code=fault.code)
+        return Throttled(message, path=path, reason=reason, retry_after=retry_after, request_id=request_id, code=fault.code)
+    kind = _kind(status, fault, should_retry)
+    if kind is Transient:
+        return Transient(message, path=path, status=status, request_id=request_id, code=fault.code, retry_after=retry_after)
+    return kind(message, path=path, status=status, request_id=request_id, code=fault.code)
 
 
 def _kind(status: int, fault: _Fault, should_retry: str | None) -> type[RequestError]:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from time import monotonic
 
 import httpx
@@ -18,8 +18,13 @@ from stripe_assets.api.answers import Page, Stub, read_page, read_single, read_s
 from stripe_assets.api.client import Request, StripeClient
 from stripe_assets.catalog.types import Catalog, ObjectType, load
 from stripe_assets.errors import MirrorError, Missing, Refused, RequestError, Unauthorized, WarehouseError
+from stripe_assets.limits.guard import Sharing
 from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
+from stripe_assets.limits.shared_file import default_folder
+from stripe_assets.limits.sharing import open_sharing
+from stripe_assets.limits.tally import Snapshot, Tally
+from stripe_assets.queues.background import Background
 from stripe_assets.sync.backfill import Backfill
 from stripe_assets.sync.changes import CatchUp, newest_event
 from stripe_assets.sync.clock import Clock
@@ -36,13 +41,21 @@ log = logging.getLogger(__name__)
 FIRST_ATTEMPTS = 4
 """Times that the first request is sent, which takes 2 to 4 seconds: a wrong address should be told soon."""
 ACCOUNT = "/v1/account"
+FULL = 0.6
+"""Share of the room between network and database beyond which nothing more is asked for: the rest is for what is under
+way, 64 pages of 400 kB (those of charges), so that nothing is fetched that cannot be stored."""
+REPORTED_WITHIN = 5.0
+"""Seconds that whoever is told how types ended may take at the end of a run: what they do with it is no part of the sync."""
 OWN_ACCOUNT = "self"
 """The account's name where the key may not ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended: one result a type, and what it took. `throttled` counts 429s by reason."""
+    """How a run ended: one result a type, and what it took.
+
+    `limiter` is the limiter at the end, `tally` what it let through when.
+    """
 
     run_id: str
     account_id: str
@@ -50,7 +63,13 @@ class Summary:
     requests: int
     rows: int
     seconds: float
-    throttled: dict[str, int] = field(default_factory=dict)
+    limiter: Snapshot
+    tally: Tally
+
+    @property
+    def throttled(self) -> dict[str, int]:
+        """429s by reason."""
+        return self.limiter.throttled
 
     @property
     def complete(self) -> bool:
@@ -68,14 +87,20 @@ class Mirror:
         catalog: Catalog | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], Clock] = Clock,
+        sharing: Callable[[str], Sharing] | None = None,
     ) -> None:
-        """Prepare; nothing is opened or sent yet. `transport` and `clock` replace the network and the time in tests."""
+        """Prepare; nothing is opened or sent yet. `transport` and `clock` replace the network and the time in tests.
+
+        `sharing` opens what counts an account's requests, where that is not what the settings say.
+        """
         self.catalog = catalog or load()
         self.settings = settings
         self.database = Database(settings.duckdb)
         self.progress = RunProgress()
         self.limiter: Limiter | None = None
+        self.writer: Writer | None = None
         self._transport = transport
+        self._sharing = sharing or self._shared
         self.clock = clock
 
     async def sync(
@@ -99,6 +124,7 @@ class Mirror:
             with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
                 await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog)
             self.limiter = Limiter(self.settings.limits(lifted=no_limit))
+            stack.callback(self.limiter.close)
             client = await stack.enter_async_context(self._client(self.limiter))
             try:
                 # The events before the first list: what changes while the lists are read is told by those after this one.
@@ -107,7 +133,15 @@ class Mirror:
                     ways = group.create_task(_ways(client, self.catalog.with_parents(names)))
                 kinds = self._kinds(names | ways.result())
                 self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in kinds})
-                run = _Run(self, client, account.result(), kinds, on_result)
+                self.limiter.share(self._sharing(self.settings.allowance_of(account.result().stub.id)))
+                background = Background()
+                stack.push_async_callback(background.close, within=REPORTED_WITHIN)
+
+                async def report(result: TypeResult) -> None:
+                    on_result(result)
+
+                run = _Run(self, client, account.result(), kinds, lambda result: background.submit("progress", report, result))
+                self.writer = run.writer
                 stack.callback(run.writer.close)
                 return await run.sync(events_from.result(), full_refresh=full_refresh, since=since)
             except BaseExceptionGroup as errors:
@@ -118,6 +152,9 @@ class Mirror:
         kinds = self.catalog.with_parents(names)
         hiding = {kind.hidden_under.type for kind in kinds if kind.hidden_under is not None} & set(self.catalog.names)
         return self.catalog.with_parents({*names, *hiding}) if not self.settings.live else kinds
+
+    def _shared(self, allowance: str) -> Sharing:
+        return open_sharing(self.settings.limiter, account=allowance, folder=default_folder())
 
     def _client(self, limiter: Limiter) -> StripeClient:
         settings = self.settings
@@ -134,7 +171,12 @@ class _Run:
     """One sync of one account, with everything open."""
 
     def __init__(
-        self, mirror: Mirror, client: StripeClient, account: "_Own", kinds: tuple[ObjectType, ...], on_result: Callable[[TypeResult], None]
+        self,
+        mirror: Mirror,
+        client: StripeClient,
+        account: "_Own",
+        kinds: tuple[ObjectType, ...],
+        on_result: Callable[[TypeResult], object],
     ) -> None:
         self.id = uuid.uuid4().hex
         self._began = monotonic()
@@ -156,8 +198,11 @@ class _Run:
         self._session = Session(mirror.catalog, client, self.writer, mirror.progress, selected, stub.id, stub.created, clock)
 
     async def sync(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> Summary:
+        limiter = self._session.client.limiter
+        limiter.room_for_answers = lambda: self.writer.channel.fullness < FULL
         async with asyncio.TaskGroup() as group:
             group.create_task(self.writer.run())
+            waking = group.create_task(self._wake(limiter))
             try:
                 self._session.clock.not_before(await self.writer.books(lambda ledger: ledger.begin_run(self.id)))
                 await self._read(events_from, full_refresh=full_refresh, since=since)
@@ -166,7 +211,14 @@ class _Run:
                 await self._lament(error)
                 raise
             finally:
+                waking.cancel()
                 self.writer.channel.close()
+
+    async def _wake(self, limiter: Limiter) -> None:
+        """Let the limiter look again, whenever something was stored, whether there is room for answers."""
+        while True:
+            await self.writer.next_chunk()
+            limiter.wake()
 
     async def _read(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> None:
         course = await self.writer.books(
@@ -193,7 +245,7 @@ class _Run:
         self._progress.phase = "done"
         summary = self._summary()
         state = "complete" if summary.complete else "partial"
-        await self._note_end(summary, summary.results, state=state, details={"throttled": summary.throttled})
+        await self._note_end(summary, summary.results, state=state, details={"limiter": asdict(summary.limiter)})
         for result in summary.results:
             self._on_result(result)
         return summary
@@ -201,8 +253,9 @@ class _Run:
     async def _lament(self, error: BaseException) -> None:
         """Note that the run could not be finished; if even that cannot be written, the first error says why."""
         state = "failed" if isinstance(error, MirrorError) else "interrupted"
+        summary = self._summary()
         try:
-            await self._note_end(self._summary(), (), state=state, details={"error": str(error)})
+            await self._note_end(summary, (), state=state, details={"error": str(error), "limiter": asdict(summary.limiter)})
         except WarehouseError as second:
             log.warning("the run's end could not be noted: %s", second)
 
@@ -215,6 +268,7 @@ class _Run:
         )
 
     def _summary(self) -> Summary:
+        limiter = self._session.client.limiter
         results = tuple(
             TypeResult(one.name, one.state, one.rows, one.requests, round(one.seconds, 3), one.reason, one.request_id)
             for one in self._progress.types.values()
@@ -226,7 +280,8 @@ class _Run:
             requests=self._session.client.requests.total(),
             rows=sum(result.rows for result in results),
             seconds=round(monotonic() - self._began, 3),
-            throttled=self._session.client.limiter.snapshot().throttled,
+            limiter=limiter.snapshot(),
+            tally=limiter.tally,
         )
 
 

@@ -226,10 +226,11 @@ def test_a_429_keeps_its_reason(reason: str | None) -> None:
         ("1e999", None),
     ],
 )
-def test_retry_after_is_read_as_seconds(text: str, seconds: float | None) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_read_as_seconds(text: str, seconds: float | None, status: int) -> None:
     """Nonsense in it may not stop a sync for ever."""
-    error = refusal("/v1/charges", 429, {"retry-after": text}, fault())
-    assert isinstance(error, Throttled)
+    error = refusal("/v1/charges", status, {"retry-after": text}, fault())
+    assert isinstance(error, Throttled | Transient)
     assert error.retry_after == seconds
 
 

@@ -20,7 +20,7 @@ def test_the_demo_shows_what_came_out(start: Start, tmp_path: Path) -> None:
     out, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert "customers             complete    25" in out
-    assert "requests/s of 100 allowed" in out
+    assert "/s of 100 allowed" in out
     assert "month    currency" in out
     assert "MRR in " in out
     assert "█" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from stripe_assets.catalog.types import load
@@ -29,6 +30,10 @@ def test_sync_prints_one_json_object_that_tells_all_types(run: Run, stripe: Serv
     assert [row["type"] for row in summary["types"]] == list(load().names)
     assert {row["state"] for row in summary["types"]} == {"complete"}
     assert (summary["complete"], summary["account_id"]) == (True, stripe.account.id)
+    assert summary["throttled"] == summary["limiter"]["throttled"] == {}
+    assert (summary["limiter"]["limit"], summary["limiter"]["in_flight"]) == (None, 0)
+    assert summary["limiter"]["granted"] == summary["requests"] == sum(taken["requests"] for taken in summary["endpoints"].values())
+    assert summary["endpoints"]["GET /v1/account"] == {"requests": 1, "throttled": 0}
     status = json.loads(run("status", "--json").stdout)
     rows = {row["type"]: row["rows"] for row in status["types"]}
     assert {name: rows[name] for name in LISTED} == {name: len(stripe.account.objects(kind)) for name, kind in LISTED.items()}
@@ -40,7 +45,7 @@ def test_sync_ends_with_a_line_per_type_and_totals(run: Run) -> None:
     result = run("sync", "coupons", "products", "--no-limit")
     assert result.exit_code == 0
     assert [line.split()[:2] for line in result.stdout.splitlines()[1:3]] == [["products", "complete"], ["coupons", "complete"]]
-    assert "with no limit" in result.stdout
+    assert re.search(r"\d rows written by \d+ requests in [\d.]+ s, [\d.]+/s with no limit; waits \d+ ms \(p50\)", result.stdout)
     assert "coupons: complete, 4 rows, 1 requests" in result.stderr
 
 
