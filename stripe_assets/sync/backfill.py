@@ -57,16 +57,15 @@ class Backfill:
     async def _list(self, kind: ObjectType) -> None:
         """Read a list, once more for every set of further parameters, and what other objects hide of it."""
         readers = [self._reader(kind, part, params) for part, params in enumerate(({}, *kind.also_with))]
-        first = readers[0]
+        mine, first = self._session.of(kind), readers[0]
         async with asyncio.TaskGroup() as group:
             group.create_task(first.read())
             await first.opened.wait()
-            if first.refusal is None:
+            if first.refusal is None and not mine.over:
                 for reader in readers[1:]:
                     group.create_task(reader.read())
                 if kind.hidden_under is not None and kind.hidden_under.type in self._listed:
                     group.create_task(self._hidden(kind))
-        mine = self._session.of(kind)
         mine.rest()
         refusal = next((reader.refusal for reader in readers if reader.refusal is not None), None)
         if refusal is not None and kind.fallback is not None and not first.answered:
@@ -100,7 +99,7 @@ class Backfill:
     async def _hidden(self, kind: ObjectType) -> None:
         assert kind.hidden_under is not None
         await self._listed[kind.hidden_under.type].wait()
-        if self._session.progress.types[kind.hidden_under.type].over:
+        if self._session.progress.types[kind.hidden_under.type].over or self._session.of(kind).over:
             return
         await self._session.writer.flushed()
         if not any(one.part == HIDDEN for one in self._course.slices.get(kind.name, ())):

@@ -42,7 +42,7 @@ class PendingReader:
         self._more_to_come = more_to_come
         self._notes: deque[Pending] = deque()
         self._handed_over: set[str] = set()
-        self._after = -1
+        self._after = session.looked_at.get((kind.name, purpose), -1)
         self._noted: int | None = None
         self._left = 0
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -61,6 +61,7 @@ class PendingReader:
                 await self._places.acquire()
                 group.create_task(self._answer(note))
                 await self._tried.wait()
+        self._session.looked_at[self._kind.name, self._purpose] = self._after
         self._session.of(self._kind).rest()
         if self._refusal is not None:
             self._session.of(self._kind).end("skipped", reason=str(self._refusal), request_id=self._refusal.request_id)

@@ -33,8 +33,8 @@ class TypeProgress:
         return self.state in ("complete", "skipped", "failed") and not self.in_part
 
     def begin(self) -> None:
-        """Note that requests are being made."""
-        self.state = self.state if self.in_part else "reading"
+        """Note that requests are being made; what has ended stays as it ended."""
+        self.state = "reading" if self.state == "waiting" else self.state
         self.began = self.began if self.began is not None else monotonic()
 
     def rest(self) -> None:

@@ -24,7 +24,8 @@ class Session:
     """One run on one account. `oldest` is when the account was opened (seconds), where Stripe tells.
 
     `hand_over` has the readers of embedded children: a list that is cut short is asked for at once, not only when its
-    parent is stored.
+    parent is stored. `looked_at` has the last note that this run has taken up, by type and purpose: what of those before it
+    still stands has failed, and is the next run's.
     """
 
     catalog: Catalog
@@ -36,6 +37,7 @@ class Session:
     oldest: int | None
     clock: Clock
     hand_over: dict[str, Callable[[list[tuple[str, str]]], None]] = field(default_factory=dict)
+    looked_at: dict[tuple[str, str], int] = field(default_factory=dict)
     _priorities: dict[str, Priority] = field(default_factory=dict, init=False)
     _sharing: dict[str, list[str]] = field(default_factory=dict, init=False)
 

@@ -9,6 +9,7 @@ import pytest
 import virtual_time
 from mirroring import World
 
+from stripe_assets.limits.guard import InProcess
 from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.settings import Settings
 
@@ -25,7 +26,8 @@ def interrupted(here: World, at: Callable[[Any], bool], *, rate_limit: float = 1
         await here.app(scope, receive, send)
 
     async def main() -> None:
-        run = asyncio.ensure_future(Mirror(settings, transport=httpx.ASGITransport(serve)).sync(**options))  # type: ignore[arg-type]  # an ASGI callable
+        transport = httpx.ASGITransport(serve)  # type: ignore[arg-type]  # an ASGI callable
+        run = asyncio.ensure_future(Mirror(settings, transport=transport, sharing=lambda _allowance: InProcess()).sync(**options))
         await halt.wait()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):

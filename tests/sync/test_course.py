@@ -118,13 +118,11 @@ def test_children_of_what_nothing_tells_of_are_asked_for_to_the_end_before_they_
     }
 
 
-def test_children_inside_what_is_read_again_are_not_begun_with_it() -> None:
-    """Begun, all that lies deeper in their lists would be asked for as if nothing were known."""
-    assert begun(checkpoint("radar_value_lists"), checkpoint("radar_value_list_items")) == {"radar_value_lists"}
-    assert begun(checkpoint("radar_value_lists"), names=("radar_value_lists", "radar_value_list_items")) == {
-        "radar_value_lists",
-        "radar_value_list_items",
-    }
+def test_children_of_which_their_parents_show_ten_are_read_again_with_them() -> None:
+    """Nothing tells of an item that comes or goes deeper in a list whose first ones stay."""
+    names = ("radar_value_lists", "radar_value_list_items")
+    assert begun(*(checkpoint(name) for name in names)) == set(names)
+    assert begun(checkpoint("radar_value_lists"), names=names) == set(names)
 
 
 def test_sums_of_whole_days_are_read_again_once_a_day() -> None:

@@ -349,6 +349,7 @@ def test_run_that_ends_between_the_lists_and_its_end_goes_on_with_what_changed_a
 def test_interrupted_list_goes_on_from_its_stored_cursors_and_leaves_done_slices_alone(tmp_path: Path) -> None:
     """Of a list in several slices, some are done and some half read when the run ends: none of that is asked for again."""
     here = world(tmp_path, customers=2500)
+    here.key = "sk_live_simulator"  # no test clocks, whose customers would be asked for between the pages
     names = ["customers"]
     pages = 0
 
