@@ -103,6 +103,11 @@ def test_columns_are_the_fields_of_the_description(kind: ObjectType) -> None:
     assert {column.name for column in kind.columns} == described | added
 
 
+def test_every_type_has_a_table_and_no_other_is_there(tables: duckdb.DuckDBPyConnection) -> None:
+    found = {name for (name,) in tables.execute("select table_name from duckdb_tables() where schema_name = 'stripe'").fetchall()}
+    assert found == set(load().names)
+
+
 @pytest.mark.parametrize("kind", list(load()), ids=lambda kind: kind.name)
 def test_table_has_the_columns_of_the_type(kind: ObjectType, tables: duckdb.DuckDBPyConnection) -> None:
     query = "select column_name, data_type from information_schema.columns where table_schema = 'stripe' and table_name = ?"

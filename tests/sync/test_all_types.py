@@ -1,5 +1,6 @@
 """Every type of a simulated account: equal to it, by the fewest requests, and what is refused is told and costs nothing else."""
 
+import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ LONG = (
     "radar_value_list_items", "payment_intent_amount_details_line_items",
 )  # fmt: skip
 """Types of which parents contain the first ten; among these are lists of eleven and of 250."""
+
+UNTOLD = re.compile(r"invoiceitems \w+\.invoice: ")
+"""What no event says: that an item has been put on an invoice since it was made. Reading everything again shows it."""
 
 
 def told() -> Account:
@@ -102,9 +106,10 @@ def test_first_run_asks_for_hardly_more_than_must_be_asked(first: First) -> None
     for kind in ALL:
         print(f"{kind.name:45} {found[kind.name]:5} of {first.least[kind.name]:5}")
     print(f"{'together':45} {first.summary.requests:5} of {sum(first.least.values()):5}")
-    # A list that only its `created` tells of is looked at once more at the end, for what has come meanwhile.
+    # A list that only its `created` tells of is looked at once more at the end, for what has come meanwhile; and so is what the
+    # newest minute of events tells of: the coupon.
     more = {kind.name: found[kind.name] - first.least[kind.name] for kind in ALL}
-    again = {kind.name for kind in ALL if kind.fresh is Fresh.CREATED and kind.parent is None}
+    again = {"coupons", *(kind.name for kind in ALL if kind.fresh is Fresh.CREATED and kind.parent is None)}
     assert {name: count for name, count in more.items() if count > (name in again)} == {}
     assert first.summary.requests <= 1.05 * sum(first.least.values())
 
@@ -148,8 +153,10 @@ def test_days_of_business_are_caught_up_in_every_type(synced: World) -> None:
         synced.account.advance(days=days)
         before = len(synced.app.requests)
         assert synced.sync().complete
-        assert differing(synced) == []
+        assert [line for line in differing(synced) if not UNTOLD.match(line)] == []
         assert len(synced.app.requests) - before < 300
+    synced.sync(["invoiceitems"], full_refresh=True)
+    assert differing(synced) == []
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import asyncio, sys
 from pathlib import Path
 from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.settings import Settings
-settings = Settings(api_key="sk_test_simulator", api_base=sys.argv[1], duckdb=Path(sys.argv[2]), rate_limit=60.0)
+settings = Settings(api_key="sk_test_simulator", api_base=sys.argv[1], duckdb=Path(sys.argv[2]), rate_limit=40.0)
 summary = asyncio.run(Mirror(settings).sync(sys.argv[3].split(",")))
 print("complete" if summary.complete else summary)
 """
@@ -78,7 +78,7 @@ def test_killed_again_and_again_it_ends_equal_and_reads_nothing_twice_that_was_d
     known: list[tuple[int, set[Window], set[str]]] = []
     with serving(account, latency=0.01) as server:
         for _ in range(KILLS):
-            requests = chance.randint(20, 60)
+            requests = chance.randint(80, 130)  # for 2 to 3 seconds, so that some chunks are stored
             print(f"seed {seed}: killed after {requests} requests")
             if not kill_after(start(server, database), server, requests):
                 break
