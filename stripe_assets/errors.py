@@ -80,6 +80,10 @@ class Refused(RequestError):
     """Skip with a reason: the key lacks a permission, or the account does not use this product."""
 
 
+class Declined(Refused):
+    """Skip with a reason: a 400 that names no parameter. Asked of a list it means the account, of one object's children that object."""
+
+
 class CursorLost(RequestError):
     """The object that a page was to start after is gone: go on from another position."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import virtual_time
 
-from stripe_assets.catalog.types import Catalog
+from stripe_assets.catalog.types import Catalog, load
 from stripe_assets.limits.guard import InProcess
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
@@ -18,6 +18,9 @@ from stripe_assets.sync.settings import Settings
 
 NOW = 1_790_000_000
 """The simulated present of accounts whose story does not depend on the day of the test."""
+
+FEW = tuple(kind.name for kind in load() if kind.tested == "0.1.0")
+"""A fifth of the types, those that most accounts live by: where it does not matter which, all would only take longer."""
 
 
 @dataclass

@@ -4,7 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from mirroring import NOW, World
+from mirroring import FEW, NOW, World
 from virtual_time import run
 
 from stripe_assets import allowance
@@ -78,7 +78,7 @@ def test_running_mirror_says_what_waits_what_is_under_way_and_how_full_the_queue
             said.append(allowance.at_work(world.mirror))
             await asyncio.sleep(0.5)
 
-    world.sync(meanwhile=watch)
+    world.sync(FEW, meanwhile=watch)
     assert said[0] == "", "nothing is open yet"
     waiting = r"[\d,]+ waiting, [\d.]+ m?s \(p50\), [\d.]+ m?s \(p99\)"
     at_work = rf"{waiting} · \d+ of \d+ in flight · queue \d+\.\d MB \(\d+%\)"

@@ -24,11 +24,12 @@ Json = dict[str, Any]
 def extract(spec: Json) -> Json:
     """Reduce an OpenAPI document to the facts of a mirror.
 
-    Returns `api_version`, `lists` (every list endpoint), `retrieve` (object name to paths), `objects` (object name to
-    fields) and `event_types`.
+    Returns `api_version`, `lists` (every list endpoint), `singles` (every path that answers with one object and names
+    none), `retrieve` (object name to paths), `objects` (object name to fields) and `event_types`.
     """
     schemas: Json = spec["components"]["schemas"]
     lists: list[Json] = []
+    singles: list[Json] = []
     retrieve: dict[str, list[str]] = {}
     for path, methods in sorted(spec["paths"].items()):
         if "get" not in methods:
@@ -36,14 +37,17 @@ def extract(spec: Json) -> Json:
         answer = _answer(methods["get"])
         item = answer.get("properties", {}).get("data", {})
         if item.get("type") == "array":
-            lists.append(_list_endpoint(path, methods["get"], _object_names(item["items"], schemas)))
+            lists.append(_endpoint(path, methods["get"], _object_names(item["items"], schemas)))
         elif path.endswith("}"):
             for name in _object_names(answer, schemas):
                 retrieve.setdefault(name, []).append(path)
-    named = {name for entry in lists for name in entry["objects"]} | set(retrieve)
+        elif "{" not in path and (names := _object_names(answer, schemas)):
+            singles.append(_endpoint(path, methods["get"], names))
+    named = {name for entry in [*lists, *singles] for name in entry["objects"]} | set(retrieve)
     return {
         "api_version": spec["info"]["version"],
         "lists": lists,
+        "singles": singles,
         "retrieve": dict(sorted(retrieve.items())),
         "objects": {name: _object(name, schemas) for name in sorted(named)},
         "event_types": sorted(_event_types(spec)),
@@ -56,7 +60,7 @@ def _answer(operation: Json) -> Json:
     return schema
 
 
-def _list_endpoint(path: str, operation: Json, objects: list[str]) -> Json:
+def _endpoint(path: str, operation: Json, objects: list[str]) -> Json:
     query = [parameter for parameter in operation.get("parameters", []) if parameter["in"] == "query"]
     names = {parameter["name"] for parameter in query}
     return {

@@ -1,18 +1,21 @@
 """The kinds of Stripe object that are mirrored, and how each may be asked for.
 
-A new type is a new entry of `types.toml`: assets, tables, checks and dbt sources follow from it.
-How to fetch belongs in `sync`, how to store in `warehouse`.
+A new type is a new entry of `types.toml`: assets, tables, checks and dbt sources follow from it. How the entries are
+joined with Stripe's description belongs in `facts`, how to fetch in `sync`, how to store in `warehouse`.
 """
 
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
+
+from stripe_assets.catalog.conditions import Condition, parse
+from stripe_assets.catalog.facts import endpoints, events_of, merged_fields, retrieve_path, told_of, type_name, unaccounted
 
 
 class Kind(StrEnum):
@@ -28,15 +31,38 @@ class Kind(StrEnum):
     JSON = "json"
 
 
+FACTS = {
+    "also_with", "deleted_by", "events", "fallback", "form", "fresh", "group", "hidden_under", "kept_days", "keyed_by_parent", "open",
+    "params", "parent", "partial", "path", "tested", "told_of", "window",
+}  # fmt: skip
+"""What `types.toml` may say about a type; what it means stands there."""
+
+# A decimal stays text, because a number would lose digits.
 KINDS = {"string": Kind.TEXT, "decimal": Kind.TEXT, "object": Kind.JSON, "array": Kind.JSON, "map": Kind.JSON, "list": Kind.JSON}
 
 
+class Form(StrEnum):
+    """What a request for a type is answered with."""
+
+    LIST = "list"
+    SINGLE = "single"  # one object, which may have no id
+
+
+class Paging(StrEnum):
+    """How the next page of a list is asked for."""
+
+    CURSOR = "cursor"  # v1: `starting_after` the last id, while `has_more`
+    TOKEN = "token"  # v2: `page` out of `next_page_url`, while there is one; no `expand`, times as ISO 8601
+    NONE = "none"  # all at once, and no `limit` either
+
+
 class Fresh(StrEnum):
-    """How a later sync finds the objects of a type that are new."""
+    """How a later sync finds the objects of a type that are new or have changed."""
 
     EVENTS = "events"
     CREATED = "created"
     PARENT = "parent"
+    REFRESH = "refresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +78,13 @@ class Parent:
     """Whose objects a child type belongs to.
 
     `placeholder` stands for the parent's id in the child's path or query. `embedded` is the parent's field that holds
-    the first children, if any. `column` is the child's own column with the parent's id; `stated` says whether the
-    object itself carries it.
+    the first children, if any (`computed.upfront.line_items` lies deeper); `expand` says that it is there only on request.
+    `column` is the child's own column with the parent's id; `stated` says whether the object itself carries it.
+
+    `only` the parents for which the condition holds can have children, and none that is deleted. `ids` is where in the
+    parent the placeholder's value stands, if that is not its id: a path of names, `[*]` for every element of an array.
+    `given` maps further parameters to the parent's columns, `each` to types whose every id is asked with (the child has
+    a column `<parameter>_id` for it where the object does not say it). Without a row of `needs` no parent has children.
     """
 
     type: str
@@ -61,14 +92,29 @@ class Parent:
     column: str
     stated: bool
     embedded: str | None
+    expand: bool = False
+    only: Condition | None = None
+    ids: str | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
+    each: Mapping[str, str] = field(default_factory=dict)
+    needs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Objects that belong to one of `type` are in a list only if `param` names it."""
+
+    type: str
+    param: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectType:
-    """One kind of Stripe object: one list endpoint, one table, one asset.
+    """One kind of Stripe object: one list endpoint, one table, one asset. What the facts mean stands in `types.toml`.
 
     `path` may hold the parent's placeholder. `endpoint` and `retrieve_endpoint` are the names that a rate limit
-    counts by: one for all ids.
+    counts by: one for all ids. `objects` are the values of `object` that the list may hold, mostly one. `created_filter`
+    means `created[gte]` and its like, in seconds, for v2 in ISO 8601. `told_of` maps event types to a field of their object.
     """
 
     name: str
@@ -84,6 +130,18 @@ class ObjectType:
     deleted_by: tuple[str, ...]
     kept_days: int | None
     parent: Parent | None
+    objects: tuple[str, ...]
+    tested: str
+    form: Form
+    paging: Paging
+    events: tuple[str, ...]
+    told_of: Mapping[str, str]
+    also_with: tuple[Mapping[str, str], ...]
+    hidden_under: Hidden | None
+    partial: bool
+    keyed_by_parent: bool
+    window: tuple[str, str] | None
+    fallback: "ObjectType | None"
 
     @property
     def endpoint(self) -> str:
@@ -98,11 +156,18 @@ class ObjectType:
     @property
     def has_created(self) -> bool:
         """Whether the objects say when they were created."""
-        return any(column.name == "created" for column in self.columns)
+        return self.has("created")
 
-    def list_request(self, parent_id: str | None = None) -> tuple[str, dict[str, str]]:
-        """Give path and query of the list, of one parent's objects where the type has a parent."""
-        params = dict(self.params)
+    def has(self, column: str) -> bool:
+        """Say whether the objects have a field."""
+        return any(each.name == column for each in self.columns)
+
+    def list_request(self, parent_id: str | None = None, further: Mapping[str, str] | None = None) -> tuple[str, dict[str, str]]:
+        """Give path and query of the list, of one parent's objects where the type has a parent.
+
+        `further` are the parameters that the parent's `given` and `each` and the type's `window` call for.
+        """
+        params = {**self.params, **(further or {})}
         if self.parent is None or parent_id is None:
             return self.path, params
         hole = "{" + self.parent.placeholder + "}"
@@ -110,11 +175,14 @@ class ObjectType:
             return self.path.replace(hole, _in_path(parent_id)), params
         return self.path, {**params, self.parent.placeholder: parent_id}
 
-    def retrieve_request(self, object_id: str) -> str:
-        """Give the path that reads one object. Raises `LookupError` where Stripe has none."""
+    def retrieve_request(self, object_id: str, parent_id: str | None = None) -> str:
+        """Give the path that reads one object. Raises `LookupError` where Stripe has none, or none without the parent's id."""
         if self.retrieve_path is None:
             raise LookupError(f"{self.name} cannot be read one by one: they come with their {self.parent and self.parent.type}")
-        return self.retrieve_path[: self.retrieve_path.index("{")] + _in_path(object_id)
+        *before, head = self.retrieve_path[: self.retrieve_path.rindex("{")].split("}")
+        if before and parent_id is None:
+            raise LookupError(f"{self.name} {object_id} cannot be read without the id of its {self.parent and self.parent.type}")
+        return (before[0][: before[0].index("{")] + _in_path(parent_id or "") if before else "") + head + _in_path(object_id)
 
 
 class Catalog:
@@ -127,7 +195,12 @@ class Catalog:
         self.api_version = api_version
         self.event_types = tuple(event_types)
         self._by_name = {kind.name: kind for kind in types}
-        self._by_object = {kind.object: kind for kind in self._by_name.values()}
+        self._by_object: dict[str, ObjectType] = {}
+        self._by_event: dict[str, ObjectType] = {}
+        for kind in self._by_name.values():
+            for name in kind.objects:
+                self._by_object.setdefault(name, kind)
+            self._by_event |= dict.fromkeys((*kind.events, *kind.told_of), kind)
 
     def __iter__(self) -> Iterator[ObjectType]:
         return iter(self._by_name.values())
@@ -144,28 +217,42 @@ class Catalog:
         return tuple(self._by_name)
 
     def of_object(self, name: str) -> ObjectType | None:
-        """Find the type whose objects say `"object": name`; none where that object is not mirrored."""
+        """Find the first type whose objects say `"object": name`; none where that object is not mirrored."""
         return self._by_object.get(name)
+
+    def of_event(self, name: str) -> ObjectType | None:
+        """Find the type that an event type tells of, by its object or by `told_of`; none where nothing mirrored changes."""
+        return self._by_event.get(name)
 
     def children(self, name: str) -> tuple[ObjectType, ...]:
         """List the types whose objects belong to this type's objects."""
         return tuple(kind for kind in self if kind.parent is not None and kind.parent.type == name)
 
+    def expansions(self, name: str, selected: Iterable[str]) -> tuple[str, ...]:
+        """Give what the type's list is asked to expand, so that the selected children come with it: `data.line_items`."""
+        wanted = set(selected)
+        found = (child.parent for child in self.children(name) if child.name in wanted)
+        return tuple(f"data.{parent.embedded}" for parent in found if parent is not None and parent.expand)
+
     def with_parents(self, names: Iterable[str]) -> tuple[ObjectType, ...]:
-        """Give the named types in catalog order, with the parents that their children are found by."""
+        """Give the named types in catalog order, with the types that their children are found by."""
         wanted = set(names)
         for kind in reversed(list(self)):
             if kind.name in wanted and kind.parent is not None:
-                wanted.add(kind.parent.type)
+                wanted |= {kind.parent.type, *kind.parent.each.values(), *filter(None, [kind.parent.needs])}
         return tuple(kind for kind in self if kind.name in wanted)
 
 
 @cache
 def load() -> Catalog:
-    """Read the catalog that comes with the package."""
+    """Read the catalog that comes with the package: every type is mirrored."""
     here = files("stripe_assets.catalog")
     api = json.loads(here.joinpath("api.json").read_text())
-    return build(api, tomllib.loads(here.joinpath("types.toml").read_text()))
+    facts, left_out = (tomllib.loads(here.joinpath(name).read_text()) for name in ("types.toml", "left_out.toml"))
+    catalog = build(api, facts)
+    if (forgotten := unaccounted(api, facts, left_out)) is not None:
+        raise ValueError(forgotten)
+    return catalog
 
 
 def build(api: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> Catalog:
@@ -173,30 +260,43 @@ def build(api: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> Cat
 
     Raises `ValueError` where a fact speaks of something that the description does not have.
     """
-    lists = {entry["path"]: entry for entry in api["lists"]}
-    types = [_object_type(name, fact, lists, api) for name, fact in facts.items()]
+    types = [_object_type(name, fact, api) for name, fact in facts.items()]
     before: dict[str, ObjectType] = {}
     for kind in types:
-        if (wrong := _wrong(kind, before, lists, api)) is not None:
+        if (wrong := _wrong(kind, before, api)) is not None:
             raise ValueError(f"types.toml: {kind.name}: {wrong}")
         before[kind.name] = kind
     return Catalog(api["api_version"], types, api["event_types"])
 
 
-def _wrong(kind: ObjectType, before: Mapping[str, ObjectType], lists: Mapping[str, Any], api: Mapping[str, Any]) -> str | None:
+def _wrong(kind: ObjectType, before: Mapping[str, ObjectType], api: Mapping[str, Any]) -> str | None:
     """Say what the facts about a type name that does not exist, or not yet: parents stand before their children."""
-    if kind.parent is not None:
-        parent = before.get(kind.parent.type)
-        if parent is None:
-            return f"parent {kind.parent.type} is no type before it"
-        if kind.parent.embedded is not None and kind.parent.embedded not in {column.name for column in parent.columns}:
-            return f"its parent's objects have no field {kind.parent.embedded}"
+    for parent in (kind.parent, kind.fallback.parent if kind.fallback else None):
+        if parent is not None and (wrong := _wrong_parent(parent, before)) is not None:
+            return wrong
     if strangers := set(kind.deleted_by) - set(api["event_types"]):
         return f"no such events: {', '.join(sorted(strangers))}"
-    if strangers := set(kind.open) - {column.name for column in kind.columns}:
+    if strangers := {name for name in kind.open if not kind.has(name)}:
         return f"its objects have no field {', '.join(sorted(strangers))}"
-    if strangers := set(kind.params) - set(lists[kind.path]["query"]):
+    known = endpoints(api)[kind.path]
+    asked = {name.partition("[")[0] for params in (kind.params, *kind.also_with) for name in params}
+    hidden = {kind.hidden_under.param} if kind.hidden_under else set()
+    if strangers := (asked | hidden) - set(known["query"]):
         return f"{kind.path} knows no parameter {', '.join(sorted(strangers))}"
+    from_parent = {kind.parent.placeholder, *kind.parent.given, *kind.parent.each} if kind.parent else set()
+    if missing := set(known["required_query"]) - asked - from_parent - set(kind.window or ()):
+        return f"{kind.path} requires {', '.join(sorted(missing))}"
+    return None
+
+
+def _wrong_parent(mine: Parent, before: Mapping[str, ObjectType]) -> str | None:
+    for name in (mine.type, *mine.each.values(), *filter(None, [mine.needs])):
+        if name not in before:
+            return f"parent {name} is no type before it"
+    fields = {mine.embedded, mine.ids, mine.only and mine.only.column, *mine.given.values()} - {None}
+    for path in sorted(str(each) for each in fields):
+        if not before[mine.type].has(name := path.partition(".")[0].removesuffix("[*]")):
+            return f"its parent's objects have no field {name}"
     return None
 
 
@@ -205,55 +305,61 @@ def _in_path(object_id: str) -> str:
     return quote(object_id, safe="")
 
 
-def type_name(path: str) -> str:
-    """Name a type by its path: `/v1/invoices/{invoice}/lines` is `invoice_lines`."""
-    words: list[str] = []
-    for word in path.split("/")[2:]:
-        if word.startswith("{"):
-            words[-1] = words[-1].removesuffix("s")
-        else:
-            words += word.split("_")
-    return "_".join(words)
-
-
-def _object_type(name: str, fact: Mapping[str, Any], lists: Mapping[str, Any], api: Mapping[str, Any]) -> ObjectType:
-    path = fact["path"]
-    for named in (path, fact.get("alias_of", path)):
+def _object_type(name: str, fact: Mapping[str, Any], api: Mapping[str, Any]) -> ObjectType:
+    """Make a type of its facts and of what the description says about its path."""
+    if strangers := fact.keys() - FACTS:
+        raise ValueError(f"types.toml: {name}: there is no fact {', '.join(f'{key} = {fact[key]!r}' for key in sorted(strangers))}")
+    path, lists = fact["path"], endpoints(api)
+    for named in (path, fact.get("fallback", {}).get("path", path)):
         if named not in lists:
             raise ValueError(f"types.toml: {name}: the API description has no list {named}")
-    if name != (follows := type_name(fact.get("alias_of", path))):
+    if name != (follows := type_name(path, fact.get("parent", {}).get("by"))):
         raise ValueError(f"types.toml: {name}: by its path it is called {follows}")
     entry = lists[path]
-    object_name = entry["objects"][0]
-    fields = api["objects"][object_name]["fields"]
+    fields = merged_fields(entry["objects"], api)
     columns = tuple(Column(column, _kind(column, described)) for column, described in fields.items())
-    parent = _parent(fact["parent"], entry, fields) if "parent" in fact else None
-    if parent is not None and not parent.stated:
-        columns += (Column(parent.column, Kind.TEXT),)
-    fresh = fact.get("fresh", Fresh.EVENTS)
-    if fresh not in tuple(Fresh):
-        raise ValueError(f"types.toml: {name}: fresh = {fresh!r} is none of {', '.join(Fresh)}")
-    return ObjectType(
+    if "id" not in fields:
+        columns = (Column("id", Kind.TEXT), *columns)  # of a single object: the mirror makes one
+    try:
+        parent = _parent(fact["parent"], entry, fields) if "parent" in fact else None
+        events = events_of(fact.get("events", ()), api["event_types"])
+        fresh, form = Fresh(fact.get("fresh", Fresh.EVENTS)), Form(fact.get("form", Form.LIST))
+    except ValueError as error:
+        raise ValueError(f"types.toml: {name}: {error}") from error
+    if parent is not None:
+        added = [*([] if parent.stated else [parent.column]), *(f"{param}_id" for param in parent.each if param not in fields)]
+        columns += tuple(Column(column, Kind.TEXT) for column in added)
+    kind = ObjectType(
         name=name,
-        object=object_name,
+        object=entry["objects"][0],
+        objects=tuple(entry["objects"]),
         group=fact["group"],
+        tested=fact["tested"],
         path=path,
-        retrieve_path=_retrieve_path(path, api["retrieve"].get(object_name, [])),
+        retrieve_path=retrieve_path(path, entry["objects"], api) if form is Form.LIST else None,
         columns=columns,
-        created_filter=entry["created_filter"],
-        fresh=Fresh(fresh),
+        created_filter=entry["created_filter"] and "created_gte" not in entry["query"],  # one list has another parameter for each bound
+        form=form,
+        paging=Paging.TOKEN if "page" in entry["query"] else Paging.CURSOR if entry["pageable"] else Paging.NONE,
+        fresh=fresh,
+        events=events,
+        told_of=told_of(fact, api["event_types"]),
         params=fact.get("params", {}),
+        also_with=tuple(fact.get("also_with", ())),
+        hidden_under=Hidden(**fact["hidden_under"]) if "hidden_under" in fact else None,
+        partial=fact.get("partial", False),
+        keyed_by_parent=fact.get("keyed_by_parent", False),
+        window=tuple(fact["window"]) if "window" in fact else None,
         open={key: tuple(values) for key, values in fact.get("open", {}).items()},
         deleted_by=tuple(fact.get("deleted_by", ())),
         kept_days=fact.get("kept_days"),
         parent=parent,
+        fallback=None,
     )
-
-
-def _retrieve_path(list_path: str, candidates: list[str]) -> str | None:
-    """Choose the path with the id alone, below the list's own path where there is one (other lists may be aliases)."""
-    alone = [path for path in candidates if path.count("{") == 1]
-    return min(alone, key=lambda path: (not path.startswith(f"{list_path}/{{"), len(path)), default=None)
+    if "fallback" not in fact:
+        return kind
+    below = fact["fallback"]
+    return replace(kind, fallback=replace(kind, path=below["path"], also_with=(), parent=_parent(below, lists[below["path"]], fields)))
 
 
 def _kind(column: str, described: Mapping[str, Any]) -> Kind:
@@ -262,12 +368,24 @@ def _kind(column: str, described: Mapping[str, Any]) -> Kind:
 
 
 def _parent(fact: Mapping[str, Any], entry: Mapping[str, Any], fields: Mapping[str, Any]) -> Parent:
-    places = entry["path_params"] or entry["required_query"]
+    places = [fact["by"]] if "by" in fact else entry["path_params"] or entry["required_query"]
     if not places:
-        raise ValueError(f"types.toml: {entry['path']}: the list has no place for a parent's id")
+        raise ValueError(f"{entry['path']}: the list has no place for a parent's id")
     placeholder = places[0]
     stated = "field" in fact
     if stated and fact["field"] not in fields:
-        raise ValueError(f"types.toml: {entry['path']}: its objects have no field {fact['field']}")
-    column = fact["field"] if stated else f"{fact['type'].removesuffix('s')}_id"
-    return Parent(fact["type"], placeholder, column, stated, fact.get("embedded"))
+        raise ValueError(f"{entry['path']}: its objects have no field {fact['field']}")
+    owner = placeholder if "ids" in fact else fact["type"].removesuffix("s")
+    return Parent(
+        type=fact["type"],
+        placeholder=placeholder,
+        column=fact["field"] if stated else f"{owner}_id",
+        stated=stated,
+        embedded=fact.get("embedded"),
+        expand=fact.get("expand", False),
+        only=parse(fact["only"]) if "only" in fact else None,
+        ids=fact.get("ids"),
+        given=fact.get("given", {}),
+        each=fact.get("each", {}),
+        needs=fact.get("needs"),
+    )

@@ -57,6 +57,11 @@ class Settings:
         if self.rate_limit is not None and not 0 < self.rate_limit < inf:
             raise ConfigurationError(f"STRIPE_RATE_LIMIT is {self.rate_limit:g}: give requests per second, above 0")
 
+    @property
+    def live(self) -> bool:
+        """Whether the key is for real money; a sandbox has test clocks besides."""
+        return self.api_key.startswith(("sk_live_", "rk_live_"))
+
     def allowance_of(self, account_id: str) -> str:
         """Name an account's allowance to all who share it; a simulated account is another one on each server."""
         return account_id if self.api_base.rstrip("/") == API_BASE else f"{account_id} at {urlsplit(self.api_base).netloc}"
@@ -65,8 +70,7 @@ class Settings:
         """Give the rates to keep: by the key, unless set; none at all if `lifted`."""
         if lifted:
             return Limits(None, None)
-        live = self.api_key.startswith(("sk_live_", "rk_live_"))
-        account = (self.rate_limit or (LIVE_LIMIT if live else SANDBOX_LIMIT)) * self.rate_share
+        account = (self.rate_limit or (LIVE_LIMIT if self.live else SANDBOX_LIMIT)) * self.rate_share
         return Limits(account, min(account, ENDPOINT_LIMIT * self.rate_share))
 
 

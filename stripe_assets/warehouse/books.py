@@ -44,6 +44,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "alter table stripe_sync.run_types add column misfits json",
         "alter table stripe_sync.schema_changes add column last_noticed_at timestamptz",
     ),
+    # 3: lists that are read in parts, and requests that need more than one id.
+    (
+        # The list may be read once more with other parameters: each such part covers the whole of `created` time.
+        "alter table stripe_sync.slices add column part integer default 0",
+        # `purpose` is also 'hidden' for objects that belong to one, and 'missing' where Stripe had nothing to be asked. `further`:
+        # what else the request needs to say. Children that were read before `noted_at` and are not in the list any more are gone
+        # (none: the list is not read whole).
+        "alter table stripe_sync.pending add column further json",
+        "alter table stripe_sync.pending add column noted_at timestamptz",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

@@ -58,8 +58,13 @@ def received(kind: ObjectType) -> list[Column]:
 
 
 def is_from_parent(column: Column, kind: ObjectType) -> bool:
-    """Say whether a column holds the parent's id, and the object does not say it."""
-    return kind.parent is not None and not kind.parent.stated and column.name == kind.parent.column
+    """Say whether a column holds the id of what an object was asked for by, and the object does not say it."""
+    return column.name in owners(kind) and (kind.parent is None or not kind.parent.stated or column.name != kind.parent.column)
+
+
+def owners(kind: ObjectType) -> list[str]:
+    """Name the columns with the ids of those that the objects were asked for by, in the order in which they are handed over."""
+    return [] if kind.parent is None else [kind.parent.column, *(f"{param}_id" for param in kind.parent.each)]
 
 
 def _definition(column: Column) -> str:

@@ -7,7 +7,7 @@ import re
 from io import StringIO
 from pathlib import Path
 
-from mirroring import NOW, World
+from mirroring import FEW, NOW, World
 from rich.console import Console
 
 from stripe_assets.commands.console import span
@@ -65,7 +65,7 @@ def test_the_display_fits_a_narrow_terminal_with_all_that_a_busy_limiter_says(tm
             console.print(display.picture(console.height))
             shown.append(console.export_text())
 
-    world.sync(meanwhile=watch)
+    world.sync(FEW, meanwhile=watch)
     assert [text for text in shown if len(text.splitlines()) >= 12] == []
     last = " ".join(shown[-1].split())
     for part in (

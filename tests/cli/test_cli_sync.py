@@ -63,6 +63,25 @@ def test_a_restricted_key_ends_with_3_and_names_what_it_may_not_read(run: Run, r
     assert "permission" in shown
 
 
+def test_what_the_key_and_the_account_lack_is_skipped_with_its_reason_and_listed(run: Run, restricted: str) -> None:
+    """All types, and five products that the account does not use: no refusal is taken for an empty table or for a failure."""
+    off = ("issuing", "treasury", "identity", "climate", "terminal")
+    with serving(Account(seed=7, customers=12, months=4), keys={restricted: {"dispute"}}) as server:
+        for product in off:
+            server.app.switches.product(product, on=False)
+        result = run("sync", "--no-limit", "--json", STRIPE_API_KEY=restricted, STRIPE_API_BASE=server.url)
+    assert result.exit_code == 3
+    refused = {kind.name for kind in load() if kind.path.startswith(tuple(f"/v1/{product}/" for product in off))} | {"disputes"}
+    expected = {name: "skipped" if name in refused else "complete" for name in load().names}
+    assert {row["type"]: row["state"] for row in json.loads(result.stdout)["types"]} == expected
+    status = {row["type"]: row for row in json.loads(run("status", "--json").stdout)["types"]}
+    assert {name: row["state"] for name, row in status.items()} == expected
+    assert "rak_dispute_read" in status["disputes"]["reason"]
+    assert "not set up to use issuing" in status["issuing_tokens"]["reason"]
+    shown = run("status").stdout
+    assert [name for name in sorted(refused) if f"{name} is skipped: " not in shown] == []
+
+
 def test_status_before_the_first_sync_says_what_to_run(run: Run) -> None:
     result = run("status")
     assert result.exit_code == 1

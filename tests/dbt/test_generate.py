@@ -39,7 +39,7 @@ def test_check_names_what_differs_and_write_mends_it(
 def test_staging_takes_every_column_of_the_catalog_and_no_other(kind: ObjectType) -> None:
     """Read from the SQL itself: a column that Stripe does not have breaks the build, one left out is missed by nobody."""
     sql = (dbt_generate.PROJECT / f"models/staging/stg_stripe__{kind.name}.sql").read_text()
-    chosen = re.findall(r"^        (?:\w+\()?(\w+)[^,]*(?:, 12\)\))?.*,$", sql, re.MULTILINE)
+    chosen = re.findall(r"^        (?:\w+\()?\"?(\w+)[^,]*(?:, 12\)\))?.*,$", sql, re.MULTILINE)
     own = {"_account_id", "_synced_at", "_deleted_at"}
     assert set(chosen) - own == {column.name for column in kind.columns} - {"object"}
     assert own <= set(chosen)

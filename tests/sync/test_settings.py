@@ -163,5 +163,5 @@ def test_unknown_type_is_told_with_the_nearest_name() -> None:
     assert known_types(catalog, []) == set(catalog.names)
     with pytest.raises(ConfigurationError, match="'charge': did you mean charges"):
         known_types(catalog, ["charge"])
-    with pytest.raises(ConfigurationError, match="'xyz': there are customers, payment_methods"):
+    with pytest.raises(ConfigurationError, match="'xyz': there are account, balance, balance_settings"):
         known_types(catalog, ["customers", "xyz"])
