@@ -49,7 +49,7 @@ def _options(
 @app.command()
 def demo(
     context: typer.Context,
-    customers: Annotated[int, typer.Option(min=1, help="Customers of the simulated account.")] = 300,
+    customers: Annotated[int, typer.Option(min=1, help="Customers of the simulated account.")] = 100,
     seed: Annotated[int, typer.Option(help="Another number makes another account.")] = 1,
     duckdb: Annotated[Path, typer.Option(help="The file to mirror into; made anew each time.")] = Path("data/demo.duckdb"),
 ) -> None:
