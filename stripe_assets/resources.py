@@ -22,6 +22,7 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
     rate_share: float | None = None
     limiter: str | None = None
     keep_raw: bool | None = None
+    accounts: str | None = None
 
     def settings(self) -> Settings:
         """Join the fields with the environment. Raises `ConfigurationError`."""
@@ -44,5 +45,6 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
             "STRIPE_RATE_SHARE": self.rate_share,
             "STRIPE_LIMITER": self.limiter,
             "STRIPE_KEEP_RAW": self.keep_raw,
+            "STRIPE_ACCOUNTS": self.accounts,
         }
         return {name: str(value) for name, value in fields.items() if value is not None}

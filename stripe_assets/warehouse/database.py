@@ -119,6 +119,8 @@ class Database:
                     connection.execute(statement)
                 self._agree_on_version(connection, catalog)
                 self._add_columns(connection, catalog)
+                # Whoever prepares holds the right to sync: a run that never said how it ended was interrupted.
+                connection.execute("update stripe_sync.runs set state = 'interrupted' where state = 'running'")
                 connection.execute("commit")
             except duckdb.Error as error:
                 raise WarehouseError(f"{self.path} cannot hold the mirror: {error}; choose another file with STRIPE_DUCKDB") from error
