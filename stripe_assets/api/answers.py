@@ -108,6 +108,15 @@ def read_page(answer: Answer) -> Page:
     return Page(tuple(envelope.data), envelope.has_more, first, last)
 
 
+def read_ids(answer: Answer) -> tuple[Page, list[str]]:
+    """Read a list's envelope and every object's id. Raises `Transient` if it is damaged."""
+    page = read_page(answer)
+    try:
+        return page, [_stubs.decode(raw).id for raw in page.objects]
+    except UNREADABLE as error:
+        raise damaged(answer, error) from error
+
+
 def read_token_page(answer: Answer) -> Page:
     """Read the envelope of a version 2 list. Raises `Transient` if it is none."""
     try:
@@ -176,9 +185,10 @@ def read_stub(answer: Answer) -> Stub:
 
 def damaged(answer: Answer, error: Exception) -> Transient:
     """Say that a body is not the JSON that was asked for."""
-    begin = answer.body[:40].decode(errors="replace")
+    # Of a page of somebody else's it helps to see how it begins; of an object it might be what is not to be kept.
+    begin = "" if answer.body[:40].lstrip().startswith(b"{") else f"; it begins {answer.body[:40].decode(errors='replace')!r}"
     return Transient(
-        f"GET {answer.path} was answered with something that is not Stripe's JSON ({error}; it begins {begin!r}); "
+        f"GET {answer.path} was answered with something that is not Stripe's JSON ({error}{begin}); "
         "check STRIPE_API_BASE and any proxy in between",
         path=answer.path,
         status=200,

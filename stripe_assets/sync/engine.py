@@ -34,6 +34,7 @@ from stripe_assets.sync.session import Session, end_with_owners
 from stripe_assets.sync.settings import Settings, known_types
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import TypeResult
+from stripe_assets.warehouse.private import Private, private
 from stripe_assets.warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -98,10 +99,11 @@ class Mirror:
 
         `sharing` opens what counts an account's requests, where that is not what the settings say. `account` is a connected
         one's id. `beside` so many others of the same process, through the same `database`: each takes its part of the memory
-        and of the connections.
+        and of the connections. Raises `ConfigurationError` for private columns that there are not.
         """
         self.catalog = catalog or load()
         self.settings = settings
+        self.private = private(self.catalog, exclude=settings.exclude_columns, hashed=settings.hash_columns, key=settings.hash_key)
         self.database = database or Database(settings.duckdb)
         self.account = account
         self.part = 1 / (1 + beside)
@@ -128,7 +130,7 @@ class Mirror:
         one type is told in its result instead.
         """
         names = known_types(self.catalog, types)
-        async with prepared(self.database, self.catalog):
+        async with prepared(self.database, self.catalog, self.private):
             return await self.sync_prepared(names, full_refresh=full_refresh, since=since, no_limit=no_limit, on_result=on_result)
 
     async def sync_prepared(
@@ -164,7 +166,7 @@ class Mirror:
                 stack.callback(run.writer.close)
                 return await run.sync(events_from.result(), full_refresh=full_refresh, since=since)
             except BaseExceptionGroup as errors:
-                raise _first(errors) from errors
+                raise first_error(errors) from errors
 
     def _kinds(self, names: frozenset[str]) -> tuple[ObjectType, ...]:
         """Give the named types and those that their objects are found by."""
@@ -212,6 +214,7 @@ class _Run:
             account_id=account.stub.id,
             selected=selected,
             keep_raw=mirror.settings.keep_raw,
+            private=mirror.private,
             on_rows=mirror.progress.stored,
             part=mirror.part,
         )
@@ -291,7 +294,16 @@ class _Run:
     def _summary(self) -> Summary:
         limiter = self._session.client.limiter
         results = tuple(
-            TypeResult(one.name, one.state, one.rows, one.requests, round(one.seconds, 3), one.reason, one.request_id)
+            TypeResult(
+                one.name,
+                one.state,
+                one.rows,
+                one.requests,
+                round(one.seconds, 3),
+                one.reason,
+                one.request_id,
+                self.writer.misfits(one.name),
+            )
             for one in self._progress.types.values()
         )
         return Summary(
@@ -315,11 +327,11 @@ class _Own:
 
 
 @asynccontextmanager
-async def prepared(database: Database, catalog: Catalog) -> AsyncIterator[None]:
+async def prepared(database: Database, catalog: Catalog, private: Private) -> AsyncIterator[None]:
     """Hold the right to sync into a file for the length of the block, and bring it up to date first."""
     with database.only_sync():
         with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
-            await asyncio.get_running_loop().run_in_executor(thread, database.prepare, catalog)
+            await asyncio.get_running_loop().run_in_executor(thread, database.prepare, catalog, private)
         yield
 
 
@@ -354,7 +366,7 @@ async def _ways(client: StripeClient, kinds: tuple[ObjectType, ...]) -> frozense
     return frozenset(ways)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Give the error that made the others: tasks are cancelled in its wake."""
     errors = list(_leaves(group))
     return next((error for error in errors if isinstance(error, MirrorError)), errors[0])

@@ -22,10 +22,6 @@ ALL_ACCOUNTS = "all"
 CONNECTED = re.compile(r"acct_\w+")
 LOCAL = "local"
 """All processes of this machine share each account's allowance; an address of a server shares it between machines."""
-LATER = {
-    "STRIPE_EXCLUDE_COLUMNS": "columns cannot be left out by this version yet, and would be stored",
-    "STRIPE_HASH_COLUMNS": "columns cannot be hashed by this version yet, and would be stored in clear",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +29,8 @@ class Settings:
     """Where to read, where to write, how fast. `rate_limit` (requests per second) none: what the key allows.
 
     `limiter` says who else counts: `local`, or the address of a Redis or PostgreSQL server. `accounts` are the ids of connected
-    accounts that are mirrored besides the key's own, or `all`.
+    accounts that are mirrored besides the key's own, or `all`. `exclude_columns` and `hash_columns` are private
+    (`charges.billing_details.email`); whether there are such is for the catalog to say.
     """
 
     api_key: str = field(repr=False)
@@ -44,6 +41,9 @@ class Settings:
     limiter: str = field(default=LOCAL, repr=False)  # its address may hold a password
     keep_raw: bool = True
     accounts: tuple[str, ...] = ()
+    exclude_columns: tuple[str, ...] = ()
+    hash_columns: tuple[str, ...] = ()
+    hash_key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         """Raise `ConfigurationError` for what cannot work."""
@@ -63,7 +63,8 @@ class Settings:
         if self.accounts != (ALL_ACCOUNTS,):
             for account in self.accounts:
                 if not CONNECTED.fullmatch(account):
-                    raise ConfigurationError(f"STRIPE_ACCOUNTS names {account!r}: give 'all', or ids like acct_1Nv0FGQ9RKHgCVdK with commas between")
+                    hint = "give 'all', or ids like acct_1Nv0FGQ9RKHgCVdK with commas between"
+                    raise ConfigurationError(f"STRIPE_ACCOUNTS names {account!r}: {hint}")
 
     @property
     def live(self) -> bool:
@@ -85,9 +86,6 @@ class Settings:
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables. Raises `ConfigurationError`, which never quotes the key."""
-    for name, why in LATER.items():
-        if environment.get(name):
-            raise ConfigurationError(f"{name} is set, but {why}: unset it to go on")
     return Settings(
         api_key=_key(environment),
         api_base=environment.get("STRIPE_API_BASE") or API_BASE,
@@ -97,6 +95,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         limiter=environment.get("STRIPE_LIMITER") or LOCAL,
         keep_raw=_flag(environment, "STRIPE_KEEP_RAW", default=True),
         accounts=_list(environment, "STRIPE_ACCOUNTS"),
+        exclude_columns=_list(environment, "STRIPE_EXCLUDE_COLUMNS"),
+        hash_columns=_list(environment, "STRIPE_HASH_COLUMNS"),
+        hash_key=environment.get("STRIPE_HASH_KEY", "").strip(),
     )
 
 
