@@ -9,7 +9,7 @@ import os
 import dagster as dg
 
 from stripe_assets.sync.engine import Mirror
-from stripe_assets.sync.settings import Settings, duckdb_path, from_environment
+from stripe_assets.sync.settings import Settings, accounts_named, duckdb_path, from_environment
 
 
 class StripeResource(dg.ConfigurableResource["StripeResource"]):
@@ -30,6 +30,10 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
     def settings(self) -> Settings:
         """Join the fields with the environment. Raises `ConfigurationError`."""
         return from_environment({**os.environ, **self._fields()})
+
+    def accounts_named(self) -> tuple[str, ...]:
+        """Say which connected accounts are mirrored besides the key's own, without looking at the key."""
+        return accounts_named({**os.environ, **self._fields()})
 
     def mirror(self) -> Mirror:
         """Give an engine for one run. Raises `ConfigurationError`."""

@@ -33,7 +33,8 @@ LAST_RESULTS = """
         from latest
     )
     select type, state,
-        case when accounts > 1 and wanting > 0 then format('in {} of {} accounts; {}: {}', wanting, accounts, account_id, reason) else reason end,
+        case when accounts > 1 and wanting > 0 then format('in {} of {} accounts; {}: {}', wanting, accounts, account_id, reason)
+            else reason end,
         request_id, ended_at
     from counted where place = 1
 """

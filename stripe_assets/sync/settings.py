@@ -94,11 +94,16 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         rate_share=1.0 if (share := _number(environment, "STRIPE_RATE_SHARE")) is None else share,
         limiter=environment.get("STRIPE_LIMITER") or LOCAL,
         keep_raw=_flag(environment, "STRIPE_KEEP_RAW", default=True),
-        accounts=_list(environment, "STRIPE_ACCOUNTS"),
+        accounts=accounts_named(environment),
         exclude_columns=_list(environment, "STRIPE_EXCLUDE_COLUMNS"),
         hash_columns=_list(environment, "STRIPE_HASH_COLUMNS"),
         hash_key=environment.get("STRIPE_HASH_KEY", "").strip(),
     )
+
+
+def accounts_named(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which connected accounts are mirrored besides the key's own."""
+    return _list(environment, "STRIPE_ACCOUNTS")
 
 
 def duckdb_path(environment: Mapping[str, str]) -> Path:

@@ -38,7 +38,10 @@ def assert_equal(database: Path, account: Account) -> None:
 
 def test_every_account_is_mirrored_under_its_own_id(tmp_path: Path) -> None:
     """More accounts than are synced side by side: each makes room for the next."""
-    account, database = Account(seed=6, customers=12, now=NOW, months=3, connected=2 * AT_ONCE + 1, connected_customers=4), tmp_path / "m.duckdb"
+    account, database = (
+        Account(seed=6, customers=8, now=NOW, months=3, connected=AT_ONCE + 2, connected_customers=4),
+        tmp_path / "m.duckdb",
+    )
     outcomes = sync(platform_of(account, database, "all"))
     assert outcomes.keys() == {account.id, *account.connections.ids}
     assert all(outcome.complete for outcome in outcomes.values())
