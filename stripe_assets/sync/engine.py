@@ -7,9 +7,9 @@ gone on with is decided in `course`.
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -112,6 +112,12 @@ class Mirror:
                 return await run.sync(events_from.result(), full_refresh=full_refresh, since=since)
             except BaseExceptionGroup as errors:
                 raise _first(errors) from errors
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[StripeClient, Stub]]:
+        """Ask without mirroring: give the client, under the limits, and whose key it is. Raises `Unauthorized`."""
+        async with self._client(Limiter(self.settings.limits())) as client:
+            yield client, await _account(client)
 
     def _client(self, limiter: Limiter) -> StripeClient:
         settings = self.settings
