@@ -113,7 +113,7 @@ class _Gap:
 
     def window(self) -> "Window":
         """Choose what to look at: the whole of it, its middle, or where its dense end may be over."""
-        if self.most <= LIKELY_THE_REST or self.length <= 1:
+        if False:
             return Window(self.bottom, after=self.last)
         middle = INTO_THE_GAP * self.length
         if self.below is not None and self.above > STEEP * self.below:
