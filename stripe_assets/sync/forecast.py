@@ -151,13 +151,13 @@ def _caught_up(kind: ObjectType, situation: Situation) -> dict[str, Figure]:
 
 
 def _touched(kind: ObjectType, situation: Situation) -> Figure | None:
-    """Say how many objects of a type a catch-up stores, new ones and changed ones; none where nobody knows."""
+    """Say how many objects of a type a catch-up finds new or changed; none where nobody knows."""
     numbers = situation.numbers[kind.name]
     match kind.fresh:
         case Fresh.EVENTS:
             return numbers.since.changed
         case Fresh.CREATED:
-            return numbers.open + numbers.since.new
+            return numbers.since.new
         case Fresh.REFRESH:
             return numbers.rows
     assert kind.parent is not None
@@ -170,7 +170,7 @@ def _touched(kind: ObjectType, situation: Situation) -> Figure | None:
 def _whole_list(kind: ObjectType, situation: Situation) -> Figure:
     numbers = situation.numbers[kind.name]
     if kind.form is Form.SINGLE or kind.paging is Paging.NONE:
-        return ONE
+        return NONE if kind.endpoint in OWN else ONE  # the run has asked for it anyway
     if numbers.readings is None:
         return Figure(1 + len(kind.also_with), Sure.AT_LEAST)
     first, *further = numbers.readings

@@ -3,7 +3,7 @@
 Rows are counted in its tables; what happens in a day is what happened on average in the last month that it has.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import duckdb
@@ -14,7 +14,7 @@ from stripe_assets.sync.changes import EVENTS, OVERLAP
 from stripe_assets.sync.course import to_begin
 from stripe_assets.sync.figures import Figure, Sure, likely
 from stripe_assets.sync.forecast import Forecast, forecast
-from stripe_assets.sync.signals import told
+from stripe_assets.sync.signals import named_by, told
 from stripe_assets.sync.situation import NONE, Numbers, Situation, Turn, Way
 from stripe_assets.warehouse.census import MONTH, SAMPLE, Census, take
 from stripe_assets.warehouse.ledger import BACKFILL, COMPLETE, Checkpoint
@@ -35,8 +35,15 @@ def expect(
     since: int | None,
 ) -> Forecast:
     """Forecast a sync from the mirror alone, before it begins: what a run can compare itself with."""
-    counted = take(connection, kinds, events_type(catalog), account_id=account_id, since=since)
+    counted = census(connection, catalog, kinds, account_id=account_id, since=since)
     return forecast(situation(catalog, kinds, counted, now=now, full_refresh=full_refresh, since=since), limits)
+
+
+def census(
+    connection: duckdb.DuckDBPyConnection, catalog: Catalog, kinds: Iterable[ObjectType], *, account_id: str, since: int | None
+) -> Census:
+    """Count what the mirror has of these types."""
+    return take(connection, kinds, events_type(catalog), account_id=account_id, since=since, named_by=named_by(catalog))
 
 
 def events_type(catalog: Catalog) -> ObjectType | None:

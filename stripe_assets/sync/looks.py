@@ -3,7 +3,7 @@
 Where to look next is decided in `sampling`; which lists are looked at, and what follows, in `probe`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from stripe_assets.catalog.types import Catalog, Form, ObjectType, Paging
 from stripe_assets.limits.priority import Priority
 from stripe_assets.sync.sampling import Survey
 from stripe_assets.sync.sightings import Thing, read_things, times
+from stripe_assets.sync.signals import named_by
 from stripe_assets.sync.slices import PAGE
 from stripe_assets.warehouse.census import Signal
 
@@ -33,11 +34,12 @@ class EventsSeen:
 class Looks:
     """Reads pages; raises the errors of the client."""
 
-    def __init__(self, client: StripeClient, catalog: Catalog, selected: Sequence[str]) -> None:
-        """Expand what the lists of the `selected` types are asked to expand."""
+    def __init__(self, client: StripeClient, catalog: Catalog, selected: Collection[str]) -> None:
+        """Ask the lists to be expanded by what belongs to the `selected` types."""
         self._client = client
         self._catalog = catalog
         self._selected = selected
+        self._named_by = named_by(catalog)
 
     async def over(
         self,
@@ -77,16 +79,21 @@ class Looks:
     async def over_events(self, kind: ObjectType, *, floor: int, most: int) -> EventsSeen:
         """Look at the events since `floor` (seconds)."""
         seen: list[Signal] = []
-        survey = await self.over(kind, floor=floor, most=most, show=lambda things: seen.extend(map(_signal, things)))
+        survey = await self.over(kind, floor=floor, most=most, show=lambda things: seen.extend(_signals(things, self._named_by)))
         return EventsSeen(survey, seen)
 
     async def _get(self, request: Request, read: Callable[[Answer], T]) -> T:
         return await self._client.get(request, read, attempts=ATTEMPTS)
 
 
-def _signal(thing: Thing) -> Signal:
-    about = thing.get("data", {}).get("object", {})
-    return Signal(int(thing.get("created", 0)), str(thing.get("type")), str(about.get("id")), thing.get("api_version"))
+def _signals(things: Sequence[Thing], fields: Mapping[str, str]) -> Iterator[Signal]:
+    """Read events; `fields` says where those that are about something else name what they tell of."""
+    for thing in things:
+        event = str(thing.get("type"))
+        named = thing.get("data", {}).get("object", {}).get(fields.get(event, "id"))
+        object_id = named.get("id") if isinstance(named, dict) else named
+        if object_id is not None:
+            yield Signal(int(thing.get("created", 0)), event, str(object_id), thing.get("api_version"))
 
 
 def _nothing(_answer: Answer) -> None:

@@ -17,12 +17,12 @@ from stripe_assets.limits.limiter import Limits
 from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.figures import Figure, Sure
 from stripe_assets.sync.forecast import Forecast, allotment, forecast
-from stripe_assets.sync.known import DAY, events_type, is_whole, situation
+from stripe_assets.sync.known import DAY, census, is_whole, situation
 from stripe_assets.sync.looks import Looks
 from stripe_assets.sync.pace import transactions, with_events
-from stripe_assets.sync.probe import Probe
+from stripe_assets.sync.probe import Probe, ways_around
 from stripe_assets.sync.settings import known_types
-from stripe_assets.warehouse.census import MONTH, Census, count_where, take
+from stripe_assets.warehouse.census import MONTH, Census, count_where
 
 FIRST_DAY = 1_293_840_000
 """2011, when Stripe opened: nothing is older, where the key may not be told when the account was opened."""
@@ -53,13 +53,14 @@ class Plan:
 async def plan(mirror: Mirror, types: Iterable[str] = (), *, full_refresh: bool = False, since: int | None = None) -> Plan:
     """Plan a sync with these options. Raises `ConfigurationError`, `Unauthorized`, `WarehouseError` and `Transient`."""
     catalog, limits = mirror.catalog, mirror.settings.limits()
-    kinds = catalog.with_parents(known_types(catalog, types))
+    names = known_types(catalog, types)
     now = mirror.clock().now()
     async with mirror.connected() as (client, account):
+        looks = Looks(client, catalog, names)
+        kinds = catalog.with_parents(names | await ways_around(looks, catalog.with_parents(names)))
         with ThreadPoolExecutor(1, thread_name_prefix="count") as thread:  # the file may have to be waited for
             counted, sold = await asyncio.get_running_loop().run_in_executor(thread, _counted, mirror, kinds, account.id, since, now)
         known = situation(catalog, kinds, counted, now=now, full_refresh=full_refresh, since=since)
-        looks = Looks(client, catalog, [kind.name for kind in kinds])
         opened = account.created if account.created is not None else FIRST_DAY
         begin = min(max(float(opened), now - MONTH), now - DAY)
         paced = await with_events(looks, catalog, known, counted, begin=begin, now=now)
@@ -76,7 +77,7 @@ def _counted(mirror: Mirror, kinds: Iterable[ObjectType], account_id: str, since
     selling = mirror.catalog[TRANSACTIONS]
     try:
         with mirror.database.open(read_only=True) as connection:
-            counted = take(connection, kinds, events_type(mirror.catalog), account_id=account_id, since=since)
+            counted = census(connection, mirror.catalog, kinds, account_id=account_id, since=since)
             checkpoint = counted.checkpoints.get(TRANSACTIONS)
             if checkpoint is None or not is_whole(checkpoint):
                 return counted, None

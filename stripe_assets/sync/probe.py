@@ -131,3 +131,20 @@ class Probe:
             asks=Figure(parents.asks[kind.name] / parents.seen, sure),
             cut=Figure(parents.cut[kind.name] / parents.seen, sure),
         )
+
+
+async def ways_around(looks: Looks, kinds: Sequence[ObjectType]) -> frozenset[str]:
+    """Name the types by which others have to be asked for, where the account refuses their lists; asked only if they are missing."""
+    names = {kind.name for kind in kinds}
+    found: set[str] = set()
+    for kind in kinds:
+        way = kind.fallback.parent if kind.fallback is not None else None
+        if way is None or way.type in names:
+            continue
+        try:
+            await looks.over(kind, floor=0, most=1)
+        except Unauthorized:
+            raise
+        except RequestError:
+            found.add(way.type)
+    return frozenset(found)

@@ -44,9 +44,15 @@ def told(
     return found
 
 
+def named_by(catalog: Catalog) -> Mapping[str, str]:
+    """Say by which field of their object the events about something else name what is to be read again, by event type."""
+    return {event: field for kind in catalog for event, field in kind.told_of.items()}
+
+
 def _judged(kind: ObjectType, events: list[Signal], api_version: str) -> tuple[bool, bool]:
     """Say whether an object has changed and whether it is to be read again, by the events of its latest second."""
-    if all(event.type in kind.deleted_by for event in events):
+    about_others = any(event.type in kind.told_of for event in events)
+    if not about_others and all(event.type in kind.deleted_by for event in events):
         return False, False
-    payload = len(events) == 1 and events[0].api_version == api_version and events[0].type not in kind.told_of
+    payload = not about_others and len(events) == 1 and events[0].api_version == api_version
     return True, not payload and kind.retrieve_path is not None

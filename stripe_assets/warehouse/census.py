@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from stripe_assets.catalog.conditions import Condition
-from stripe_assets.catalog.types import Column, Kind, ObjectType
+from stripe_assets.catalog.types import Column, Fresh, Kind, ObjectType
 from stripe_assets.warehouse.ledger import BACKFILL, Checkpoint, Ledger
 from stripe_assets.warehouse.tables import literal, quoted, table
 
@@ -67,9 +67,19 @@ class Census:
 
 
 def take(
-    connection: duckdb.DuckDBPyConnection, kinds: Iterable[ObjectType], events: ObjectType | None, *, account_id: str, since: int | None
+    connection: duckdb.DuckDBPyConnection,
+    kinds: Iterable[ObjectType],
+    events: ObjectType | None,
+    *,
+    account_id: str,
+    since: int | None,
+    named_by: Mapping[str, str] | None = None,
 ) -> Census:
-    """Count the rows of these types, those created `since` a time only if it is given (seconds); `events` is the type of events."""
+    """Count the rows of these types, those created `since` a time only if it is given (seconds).
+
+    `events` is the type of events; `named_by` says for event types by which field their object names what they tell of, if it
+    is not that object itself.
+    """
     present = {f"{row[0]}.{row[1]}" for row in connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()}
     if "stripe_sync.checkpoints" not in present:
         return Census()
@@ -81,7 +91,7 @@ def take(
     counts = asking.counts(there, checkpoints)
     if events is None or f"stripe.{events.name}" not in present:
         return Census(counts, checkpoints, until)
-    return Census(counts, checkpoints, until, *asking.signals(events))
+    return Census(counts, checkpoints, until, *asking.signals(events, named_by or {}))
 
 
 class _Asking:
@@ -136,11 +146,13 @@ class _Asking:
             found = f"count(*), coalesce(sum(len(ids)), 0)::bigint, 0, any_value(ids[1]) from (select {ids} {alive})"
         return f"select {literal(kind.name)}, {found}"
 
-    def signals(self, kind: ObjectType) -> tuple[int, list[Signal]]:
+    def signals(self, kind: ObjectType, named_by: Mapping[str, str]) -> tuple[int, list[Signal]]:
         """Count the events of the last month, and give the newest of them, oldest last."""
+        others = " ".join(f"when {literal(event)} then {_id_at(f'$.object.{field}')}" for event, field in named_by.items())
+        object_id = f"case type {others} else {_id_at('$.object.id')} end" if others else _id_at("$.object.id")
         recent = f"{self._alive(kind)} and created > to_timestamp({self._until - MONTH})"
         newest = self._all(
-            "select epoch(created)::bigint, type, json_extract_string(data, '$.object.id'), api_version "
+            f"select epoch(created)::bigint, type, {object_id}, api_version "
             f"from (select created, type, data, api_version {recent} order by created desc limit {SAMPLE})"
         )
         ((count,),) = self._all(f"select count(*) {recent}")
@@ -148,7 +160,7 @@ class _Asking:
 
     def _onward(self, kind: ObjectType, checkpoint: Checkpoint | None) -> int | None:
         """Say from when on a catch-up reads the list: its newest object, or the oldest that may still change."""
-        if checkpoint is None or checkpoint.created_from is None:
+        if checkpoint is None or checkpoint.created_from is None or kind.fresh is not Fresh.CREATED:
             return None
         return min(checkpoint.created_from, self._ledger.oldest_open(kind) or checkpoint.created_from)
 
@@ -183,6 +195,11 @@ def _text(kind: ObjectType, path: Sequence[str]) -> str:
     if _column(kind, column).kind is not Kind.JSON:
         return f"{quoted(column)}::varchar"
     return f"json_extract_string({quoted(column)}, {literal('.'.join(['$', *inside]))})"
+
+
+def _id_at(path: str) -> str:
+    """Write the id that stands at a path of an event, expanded or not."""
+    return f"coalesce(json_extract_string(data, {literal(f'{path}.id')}), json_extract_string(data, {literal(path)}))"
 
 
 def _holds(kind: ObjectType, condition: Condition | None) -> str:
