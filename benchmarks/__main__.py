@@ -1,8 +1,6 @@
-"""Runs the benchmarks: `python -m benchmarks sync` (README: how fast it is)."""
+"""Runs the benchmarks: `python -m benchmarks sync` (README: how fast it is), `python -m benchmarks limits` (slots, rates, queues)."""
 
 import argparse
-
-from benchmarks import full_sync
 
 
 def main() -> None:
@@ -12,8 +10,33 @@ def main() -> None:
     sync = benchmarks.add_parser("sync", help="a full sync of a simulated account, under the limit and without one")
     sync.add_argument("--customers", type=int, default=20_000, help="20,000 make about 175,000 objects (default)")
     sync.add_argument("--seed", type=int, default=1)
+    limits = benchmarks.add_parser("limits", help="all of slots, channel and rates")
+    benchmarks.add_parser("slots", help="slots granted a second")
+    channel = benchmarks.add_parser("channel", help="the channel beside other queues, and over HTTP; needs the extra `bench`")
+    rates = benchmarks.add_parser("rates", help="how much of a limit is used, alone and by processes that share it")
+    for each in (limits, channel):
+        each.add_argument("--items", type=int, default=100_000, help="items a run (default 100,000); over HTTP as many altogether")
+    for each in (limits, rates):
+        each.add_argument("--seconds", type=float, default=10.0, help="how long each rate is measured (default 10)")
     arguments = parser.parse_args()
-    full_sync.run(customers=arguments.customers, seed=arguments.seed)
+    if arguments.benchmark == "sync":
+        from benchmarks import full_sync
+
+        full_sync.run(customers=arguments.customers, seed=arguments.seed)
+    if arguments.benchmark in ("slots", "limits"):
+        from benchmarks import slots as granted
+
+        granted.run()
+    if arguments.benchmark in ("channel", "limits"):
+        from benchmarks import channel as queues
+        from benchmarks import channel_over_http
+
+        queues.run(items=arguments.items)
+        channel_over_http.run(items=arguments.items)
+    if arguments.benchmark in ("rates", "limits"):
+        from benchmarks import rates as shares
+
+        shares.run(seconds=arguments.seconds)
 
 
 if __name__ == "__main__":

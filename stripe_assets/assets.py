@@ -4,11 +4,11 @@ Every type of the catalog becomes an asset by itself. What a sync does belongs i
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from stripe_assets import checks
+from stripe_assets import allowance, checks, runs
 from stripe_assets.catalog.types import Catalog, ObjectType, load
 from stripe_assets.errors import MirrorError
 from stripe_assets.resources import StripeResource
@@ -73,9 +73,10 @@ async def mirrored(context: dg.AssetExecutionContext, config: SyncConfig, stripe
         rows = _row_counts(mirror, names)
     except MirrorError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
+    context.log_event(runs.materialization(summary, say=context.log.warning))
     results = [result for result in summary.results if result.type in names]
     for result in results:
-        for event in _events(result, rows[result.type]):
+        for event in _events(result, rows[result.type], runs.one_line(summary)):
             yield event
     if failed := [result for result in results if result.state == "failed"]:
         raise dg.Failure(description="; ".join(f"{result.type}: {result.reason}" for result in failed))
@@ -88,8 +89,7 @@ async def _sync(mirror: Mirror, names: Sequence[str], config: SyncConfig, *, say
         summary = await mirror.sync(names, full_refresh=config.full_refresh, no_limit=config.no_limit)
     finally:
         reporting.cancel()
-    throttled = f", {sum(summary.throttled.values())} of them throttled" if summary.throttled else ""
-    say(f"{summary.rows:,} rows by {summary.requests:,} requests{throttled} in {summary.seconds:.1f} s")
+    say(f"{summary.rows:,} rows by {allowance.line(summary)}")
     return summary
 
 
@@ -98,7 +98,8 @@ async def _report(mirror: Mirror, say: Callable[[str], None]) -> None:
         await asyncio.sleep(REPORT_EVERY)
         progress = mirror.progress
         busy = ", ".join(one.name for one in progress.types.values() if one.state == "reading" and one.pages_left)
-        say(f"{progress.phase}: {progress.rows:,} rows by {progress.requests:,} requests; now {busy or 'storing'}")
+        so_far = f"{progress.phase}: {progress.rows:,} rows by {progress.requests:,} requests; now {busy or 'storing'}"
+        say(" · ".join(part for part in (so_far, allowance.at_work(mirror)) if part))
 
 
 def _row_counts(mirror: Mirror, names: Sequence[str]) -> dict[str, int]:
@@ -111,17 +112,20 @@ def _row_counts(mirror: Mirror, names: Sequence[str]) -> dict[str, int]:
         return counts
 
 
-def _events(result: TypeResult, rows: int) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+def _events(
+    result: TypeResult, rows: int, of_the_run: Mapping[str, dg.MetadataValue]
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Say how a type ended. A failed one is not materialised; a skipped one is, with its reason, so that models build."""
     key = asset_key(result.type)
     if result.state != "failed":
-        metadata: dict[str, str | int | float] = {
+        metadata: dict[str, str | int | float | dg.MetadataValue] = {
             "dagster/row_count": rows,
             "rows written": result.rows,
             "requests": result.requests,
             "seconds": result.seconds,
             "state": result.state,
             **({"reason": result.reason} if result.reason else {}),
+            **of_the_run,
         }
         yield dg.MaterializeResult(asset_key=key, metadata=metadata)
     yield checks.completeness(key, result)

@@ -78,6 +78,7 @@ def sync(
     STRIPE_DUCKDB       the file to write: data/stripe.duckdb
     STRIPE_RATE_LIMIT   requests per second: 100 live, 25 sandbox
     STRIPE_RATE_SHARE   the part of the limit to take: 1.0
+    STRIPE_LIMITER      who shares it: local (all processes of this machine), or redis://..., postgresql://...
     STRIPE_KEEP_RAW     keep each object's JSON: true
     """
     with told(debug=context.obj, interrupted=KEPT):

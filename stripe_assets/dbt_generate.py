@@ -87,7 +87,7 @@ def model(kind: ObjectType) -> str:
     keeps it in the view). Raises `ValueError` where two columns of a type would get one name.
     """
     columns = [staged(kind, column) for column in _ordered(kind)]
-    names = [name for _, name in columns]
+    names = [name for _, name in columns] + sorted(OWN)
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"{kind.name}: two columns would be called {', '.join(sorted(twice))} in staging")
     chosen = [expression if expression == name else f"{expression} as {name}" for expression, name in columns]

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from stripe_assets import automation
+from stripe_assets import automation, runs
 from stripe_assets.assets import mirrored
 from stripe_assets.dbt_models import models, project, resource
 from stripe_assets.resources import StripeResource
@@ -15,7 +15,7 @@ def build(*, stripe: StripeResource | None = None) -> dg.Definitions:
     """
     found = project()
     return dg.Definitions(
-        assets=[mirrored, models(found)],
+        assets=[mirrored, runs.SPEC, models(found)],
         jobs=[automation.NIGHTLY],
         schedules=[automation.AT_TWO],
         resources={"stripe": stripe or StripeResource(), "dbt": resource(found)},

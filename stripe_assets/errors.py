@@ -12,6 +12,10 @@ class ConfigurationError(MirrorError):
     """A setting or an argument is wrong: nothing was started."""
 
 
+class TooManyWaiting(MirrorError):
+    """More requests would wait at once than memory should hold: the caller makes them before they are due."""
+
+
 class RequestError(MirrorError):
     """A request that Stripe, or the way to it, did not answer with what was asked for."""
 
@@ -33,7 +37,24 @@ class RequestError(MirrorError):
 
 
 class Transient(RequestError):
-    """Ask again: the connection broke, the answer was damaged, or Stripe had a fault (409, 5xx)."""
+    """Ask again: the connection broke, the answer was damaged, or Stripe had a fault (409, 5xx).
+
+    `retry_after` in seconds if it was said.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str,
+        status: int | None = None,
+        request_id: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Keep when to ask again beside what every request error keeps."""
+        super().__init__(message, path=path, status=status, request_id=request_id, code=code)
+        self.retry_after = retry_after
 
 
 class Throttled(RequestError):
@@ -57,6 +78,10 @@ class Throttled(RequestError):
 
 class Refused(RequestError):
     """Skip with a reason: the key lacks a permission, or the account does not use this product."""
+
+
+class Declined(Refused):
+    """Skip with a reason: a 400 that names no parameter. Asked of a list it means the account, of one object's children that object."""
 
 
 class CursorLost(RequestError):

@@ -20,6 +20,7 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
     duckdb: str | None = None
     rate_limit: float | None = None
     rate_share: float | None = None
+    limiter: str | None = None
     keep_raw: bool | None = None
 
     def settings(self) -> Settings:
@@ -41,6 +42,7 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
             "STRIPE_DUCKDB": self.duckdb,
             "STRIPE_RATE_LIMIT": self.rate_limit,
             "STRIPE_RATE_SHARE": self.rate_share,
+            "STRIPE_LIMITER": self.limiter,
             "STRIPE_KEEP_RAW": self.keep_raw,
         }
         return {name: str(value) for name, value in fields.items() if value is not None}

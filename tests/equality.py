@@ -1,31 +1,34 @@
 """Compares the mirror with the account, table by table, column by column, deletions included."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from stripe_assets.catalog.types import Catalog, Column, Kind, ObjectType, load
+from stripe_assets.catalog.types import Catalog, Column, Form, Kind, ObjectType, load
 from stripe_assets.simulator.account import Account
 
-EVENTS_KEPT = 30 * 86_400
-"""Seconds after which an event vanishes from the account."""
 EMBEDDED = 10
 """Objects of an embedded list that a list endpoint shows."""
+
+Key = tuple[str | None, ...]
+"""What no two living rows of a type share: the id, and where ids are the parents' own, the parent's before it."""
 
 
 def differences(database: Path, account: Account, *, catalog: Catalog | None = None, types: tuple[str, ...] = ()) -> list[str]:
     """Say in one line each where the mirror differs from the account; nothing if they are equal."""
     found: list[str] = []
+    catalog = catalog or load()
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute(f"attach '{database}' as looked_at (read_only)")
         connection.execute("use looked_at")
-        for kind in catalog or load():
+        for kind in catalog:
             if not types or kind.name in types:
-                found += _type_differences(connection, kind, account)
+                found += _type_differences(connection, kind, account, on_request(catalog, kind))
     return found
 
 
@@ -38,33 +41,66 @@ def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
-def _type_differences(connection: duckdb.DuckDBPyConnection, kind: ObjectType, account: Account) -> list[str]:
+def on_request(catalog: Catalog, kind: ObjectType) -> list[list[str]]:
+    """Give the fields, as paths of names, that a list shows only if it is asked to: they say nothing about equality."""
+    return [path.split(".")[1:] for path in catalog.expansions(kind.name, catalog.names)]
+
+
+def expected(kind: ObjectType, account: Account) -> dict[Key, dict[str, Any]]:
+    """Give what the account has of a type, by key; with the columns that only the table has."""
+    found: dict[Key, dict[str, Any]] = {}
+    for place, thing in account.placed(kind.path):
+        added: dict[str, Any] = {}
+        if kind.parent is not None:
+            if place is None:
+                continue  # a transaction that is in no payout yet
+            own = [kind.parent.column, *(f"{param}_id" for param in kind.parent.each)]
+            added = {column: value for column, value in zip(own, place.split("/"), strict=True) if column not in thing}
+        found[_key(kind, {**thing, **added})] = {**thing, **added}
+    return found
+
+
+def _key(kind: ObjectType, values: Mapping[str, Any]) -> Key:
+    if kind.keyed_by_parent and kind.parent is not None:
+        return values[kind.parent.column], values["id"]
+    if kind.form is Form.SINGLE and kind.parent is None:
+        return (None,)
+    return (values["id"],)
+
+
+def _type_differences(connection: duckdb.DuckDBPyConnection, kind: ObjectType, account: Account, requested: list[list[str]]) -> list[str]:
     names = [column.name for column in kind.columns]
     selected = ", ".join(f'"{name}"' for name in names)
-    stored = connection.execute(f'select {selected}, _account_id, _deleted_at from stripe."{kind.name}"').fetchall()
-    expected = {thing["id"]: thing for thing in account.objects(kind.object)}
+    latest = "qualify _synced_at = max(_synced_at) over ()" if kind.form is Form.SINGLE and kind.parent is None else ""
+    stored = connection.execute(f'select {selected}, _account_id, _deleted_at from stripe."{kind.name}" {latest}').fetchall()
+    wanted = expected(kind, account)
+    listed = set(account.listed(kind.path)) if kind.partial else None
     found = []
-    living = {}
+    living: dict[Key, dict[str, Any]] = {}
     for row in stored:
         values = dict(zip([*names, "_account_id", "_deleted_at"], row, strict=True))
+        key = _key(kind, values)
         if values["_account_id"] != account.id:
-            found.append(f"{kind.name} {values['id']}: filed under {values['_account_id']}")
-        if kind.object == "event" and values["created"].timestamp() < account.now - EVENTS_KEPT:
+            found.append(f"{kind.name} {values.get('id')}: filed under {values['_account_id']}")
+        if kind.kept_days is not None and values["created"] < datetime.fromtimestamp(account.now, UTC) - timedelta(days=kind.kept_days):
             continue  # Stripe has dropped it; the mirror keeps what it has
         if values["_deleted_at"] is not None:
-            if values["id"] in expected:
-                found.append(f"{kind.name} {values['id']}: marked deleted, but is there")
+            if key in wanted:
+                found.append(f"{kind.name} {values.get('id')}: marked deleted, but is there")
             continue
-        if values["id"] in living:
-            found.append(f"{kind.name} {values['id']}: there twice")
-        living[values["id"]] = values
-    found += [f"{kind.name} {name}: missing" for name in expected.keys() - living.keys()]
-    found += [f"{kind.name} {name}: not in the account" for name in living.keys() - expected.keys()]
-    for name in expected.keys() & living.keys():
+        if key in living:
+            found.append(f"{kind.name} {values.get('id')}: there twice")
+        living[key] = values
+    # What is in no list can have been learnt from an event, but need not be known.
+    found += [f"{kind.name} {key[-1]}: missing" for key in wanted.keys() - living.keys() if listed is None or key[-1] in listed]
+    found += [f"{kind.name} {key[-1]}: not in the account" for key in living.keys() - wanted.keys()]
+    for key in wanted.keys() & living.keys():
         for column in kind.columns:
-            wanted, got = _wanted(column, expected[name]), _got(column, living[name][column.name])
-            if wanted != got:
-                found.append(f"{kind.name} {name}.{column.name}: {got!r} instead of {wanted!r}")
+            if [column.name] in requested or (column.name == "id" and "id" not in wanted[key]):
+                continue
+            want, got = _wanted(column, wanted[key]), _got(column, living[key][column.name])
+            if _bare(column, want, requested) != _bare(column, got, requested):
+                found.append(f"{kind.name} {key[-1]}.{column.name}: {got!r} instead of {want!r}")
     return found
 
 
@@ -74,6 +110,8 @@ def _wanted(column: Column, thing: dict[str, Any]) -> Any:
         return None
     if column.kind is Kind.TIMESTAMP:
         return datetime.fromtimestamp(value, UTC)
+    if column.kind is Kind.TIMESTAMP_TEXT:
+        return datetime.fromisoformat(value)
     if column.kind is Kind.ID and isinstance(value, dict):
         return value["id"]
     if column.kind is Kind.JSON and isinstance(value, dict) and value.get("object") == "list":
@@ -88,3 +126,15 @@ def _got(column: Column, value: Any) -> Any:
     if isinstance(parsed, dict) and parsed.get("object") == "list":
         return [entry["id"] for entry in parsed["data"]]
     return parsed
+
+
+def _bare(column: Column, value: Any, requested: list[list[str]]) -> Any:
+    """Leave out what lies deeper inside a column and is shown only on request."""
+    for first, *deeper in requested:
+        if first == column.name and isinstance(value, dict):
+            value = json.loads(json.dumps(value))
+            within = value
+            for name in deeper[:-1]:
+                within = within.get(name) or {}
+            within.pop(deeper[-1], None)
+    return value

@@ -1,4 +1,4 @@
-"""Reads the commands that the README tells people to type, for the tests of the README and for CI.
+"""Reads the commands and examples that the README gives people to type, for the tests of the README and for CI.
 
 python tests/readme.py test     prints the command that runs the tests
 """

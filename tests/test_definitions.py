@@ -8,6 +8,7 @@ import pytest
 from equality import differences
 from mirroring import NOW
 
+from stripe_assets import runs
 from stripe_assets.assets import asset_key
 from stripe_assets.catalog.types import load
 from stripe_assets.definitions import build
@@ -18,7 +19,7 @@ from stripe_assets.simulator.server import Serving, serving
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Serving]:
-    with serving(Account(seed=1, customers=80, now=NOW), keys={"sk_test_simulator": None, "rk_test_limited": {"transfer"}}) as server:
+    with serving(Account(seed=1, customers=40, now=NOW), keys={"sk_test_simulator": None, "rk_test_limited": {"transfer"}}) as server:
         yield server
 
 
@@ -36,8 +37,19 @@ def test_every_type_is_an_asset_in_a_group_of_stripes_products() -> None:
     graph = build().resolve_asset_graph()
     for kind in load():
         assert graph.get(asset_key(kind.name)).group_name == kind.group
+    assert {key.path[-1] for key in graph.get_all_asset_keys() if key.path[0] == "stripe"} == set(load().names)
     groups = {kind.group for kind in load()}
-    assert groups == {"customers", "products", "billing", "payments", "balance", "connect", "events"}
+    assert groups == {
+        "account", "balance", "billing", "climate", "connect", "customers", "developers", "events", "financial_connections", "identity",
+        "issuing", "payments", "products", "radar", "reporting", "tax", "terminal", "treasury",
+    }  # fmt: skip
+
+
+def test_runs_are_an_asset_that_only_runs_of_the_types_materialise() -> None:
+    """Its button would have nothing to do; its page shows what the last sync took of the limit."""
+    graph = build().resolve_asset_graph()
+    assert not graph.get(runs.KEY).is_executable
+    assert graph.get(runs.KEY).group_name == "sync"
 
 
 def test_models_stand_below_the_tables_that_they_read() -> None:
@@ -62,11 +74,13 @@ def test_one_type_can_be_materialised_by_itself(served: Serving, tmp_path: Path)
     database = tmp_path / "stripe.duckdb"
     result = run(definitions(served, database), "prices")
     assert result.success
-    (event,) = result.get_asset_materialization_events()
+    of_the_run, event = result.get_asset_materialization_events()
     metadata = {name: value.value for name, value in event.materialization.metadata.items()}
-    assert event.asset_key == asset_key("prices")
+    assert (of_the_run.asset_key, event.asset_key) == (runs.KEY, asset_key("prices"))
+    assert metadata["more of the run"] == runs.KEY
+    assert "of 500 allowed" in str(metadata["run"])
     assert metadata["dagster/row_count"] == metadata["rows written"] == len(served.account.objects("price"))
-    assert metadata["requests"] == 1
+    assert metadata["requests"] == 2  # the archived ones may have to be asked for
     assert metadata["state"] == "complete"
     assert differences(database, served.account, types=("prices",)) == []
 
@@ -75,7 +89,7 @@ def test_child_is_read_with_its_parent(served: Serving, tmp_path: Path) -> None:
     database = tmp_path / "stripe.duckdb"
     result = run(definitions(served, database), "invoice_lines")
     assert result.success
-    assert [event.asset_key for event in result.get_asset_materialization_events()] == [asset_key("invoice_lines")]
+    assert [event.asset_key for event in result.get_asset_materialization_events()] == [runs.KEY, asset_key("invoice_lines")]
     assert differences(database, served.account, types=("invoices", "invoice_lines")) == []
 
 
@@ -84,15 +98,17 @@ def test_the_night_mirrors_everything_and_builds_the_models(served: Serving, tmp
     database = tmp_path / "stripe.duckdb"
     result = run(definitions(served, database, key="rk_test_limited"))
     assert result.success
-    made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
-    assert {"marts/revenue_daily", "marts/mrr_monthly", "stripe/charges"} <= made
+    made = {event.asset_key.to_user_string(): event.materialization.metadata for event in result.get_asset_materialization_events()}
+    assert {"marts/revenue_daily", "marts/mrr_monthly", "stripe/charges", "stripe_sync/runs"} <= made.keys()
+    assert [name for name, metadata in made.items() if "data:image/png" in str(metadata)] == ["stripe_sync/runs"]
     checks = {(check.asset_key, check.check_name): check for check in result.get_asset_check_evaluations()}
     refused = checks[asset_key("transfers"), "complete"]
     assert not refused.passed
     assert refused.severity is dg.AssetCheckSeverity.WARN
     assert "permission" in (refused.description or "")
     assert checks[asset_key("charges"), "complete"].passed
-    assert differences(database, served.account, types=tuple(name for name in load().names if name != "transfers")) == []
+    left = tuple(name for name in load().names if name not in ("transfers", "transfer_reversals"))
+    assert differences(database, served.account, types=left) == []
 
 
 def test_missing_key_fails_the_run_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

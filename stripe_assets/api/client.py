@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import httpx
-from httpx_aiohttp import HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport
 
 from stripe_assets.api.answers import Answer, refusal
 from stripe_assets.errors import Throttled, Transient
@@ -29,6 +29,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 """Seconds before the second attempt, doubled for each further one up to the longest; jitter takes up to half away."""
 FIRST_THROTTLED_PAUSE, THROTTLED_GROWTH = 0.2, 1.25
 """The same for 429s of a limiter: soon again, as the slots are what paces, but for five minutes if it must be."""
+LONGEST_ASKED_FOR = 60.0
+"""Seconds that a `Retry-After` is obeyed for, as far as Stripe's own libraries believe it; then the question is put again."""
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 
 Params = Mapping[str, str | int | Sequence[str]]
@@ -71,7 +73,7 @@ class StripeClient:
         self.limiter = limiter
         self.requests: Counter[str] = Counter()
         self._random = random.Random(seed)
-        self._http = HttpxAiohttpClient(
+        self._http = _Connections(
             base_url=base_url,
             headers=headers,
             timeout=TIMEOUT,
@@ -103,7 +105,7 @@ class StripeClient:
                 await asyncio.sleep(self._pause(error, failures[limiter_spoke]))
 
     async def _send(self, request: Request) -> Answer:
-        async with self.limiter.slot(request.endpoint, priority=request.priority):
+        async with self.limiter.slot(request.endpoint, priority=request.priority) as slot:
             self.requests[request.endpoint] += 1
             response = await self._answer(request)
             if isinstance(response, Transient):
@@ -112,7 +114,7 @@ class StripeClient:
                 return Answer(request.path, response.content, response.headers.get("request-id"))
             no = refusal(request.path, response.status_code, response.headers, response.content)
             if isinstance(no, Throttled):
-                self.limiter.slow_down(request.endpoint, no.reason, pause=no.retry_after or 0.0)
+                slot.throttled(no.reason, pause=_asked_for(no))
             raise no
 
     async def _answer(self, request: Request) -> httpx.Response | Transient:
@@ -129,13 +131,35 @@ class StripeClient:
 
     def _pause(self, error: Transient | Throttled, attempt: int) -> float:
         """Give the seconds to wait before the next attempt."""
-        asked_for, first, growth = 0.0, FIRST_PAUSE, 2.0
-        if isinstance(error, Throttled):
-            asked_for = error.retry_after or 0.0
-            if error.reason is not None:
-                first, growth = FIRST_THROTTLED_PAUSE, THROTTLED_GROWTH
+        first, growth = FIRST_PAUSE, 2.0
+        if isinstance(error, Throttled) and error.reason is not None:
+            first, growth = FIRST_THROTTLED_PAUSE, THROTTLED_GROWTH
         longest = min(LONGEST_PAUSE, first * growth ** (attempt - 1))
-        return asked_for + self._random.uniform(longest / 2, longest)
+        return _asked_for(error) + self._random.uniform(longest / 2, longest)
+
+
+class _Transport(AiohttpTransport):
+    """aiohttp's connections. It would send a request again by itself when a kept connection breaks: one that no slot was given for."""
+
+    def get_client(self) -> aiohttp.ClientSession:
+        session = super().get_client()
+        session._retry_connection = False  # aiohttp 3.14 knows no other way; our own attempts do what this did
+        return session
+
+
+class _Connections(httpx.AsyncClient):
+    """httpx with such a transport, also on the way through a proxy."""
+
+    def _init_transport(self, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]  # passes on what it is given
+        return transport or _Transport(**options)
+
+    def _init_proxy_transport(self, proxy: httpx.Proxy, **options: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]  # likewise
+        return _Transport(proxy=proxy, **options)
+
+
+def _asked_for(error: Transient | Throttled) -> float:
+    """Give the seconds that an answer asks to be left alone, within reason: a wrong one may not stop a sync for a day."""
+    return min(error.retry_after or 0.0, LONGEST_ASKED_FOR)
 
 
 def _flat(params: Params) -> list[tuple[str, Scalar]]:

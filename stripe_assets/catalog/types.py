@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 from stripe_assets.catalog.conditions import Condition, parse
 from stripe_assets.catalog.facts import endpoints, events_of, merged_fields, retrieve_path, told_of, type_name, unaccounted
-from stripe_assets.catalog.later import LATER
 
 
 class Kind(StrEnum):
@@ -84,8 +83,8 @@ class Parent:
 
     `only` the parents for which the condition holds can have children, and none that is deleted. `ids` is where in the
     parent the placeholder's value stands, if that is not its id: a path of names, `[*]` for every element of an array.
-    `given` maps further parameters to the parent's columns, `each` to types whose every id is asked with. Without a row
-    of the type `needs` no parent has children.
+    `given` maps further parameters to the parent's columns, `each` to types whose every id is asked with (the child has
+    a column `<parameter>_id` for it where the object does not say it). Without a row of `needs` no parent has children.
     """
 
     type: str
@@ -246,15 +245,7 @@ class Catalog:
 
 @cache
 def load() -> Catalog:
-    """Give the types that are mirrored."""
-    whole = everything()
-    kinds = [kind.fallback or kind for kind in whole if kind.name not in LATER]
-    return Catalog(whole.api_version, kinds, whole.event_types)
-
-
-@cache
-def everything() -> Catalog:
-    """Read the catalog that comes with the package."""
+    """Read the catalog that comes with the package: every type is mirrored."""
     here = files("stripe_assets.catalog")
     api = json.loads(here.joinpath("api.json").read_text())
     facts, left_out = (tomllib.loads(here.joinpath(name).read_text()) for name in ("types.toml", "left_out.toml"))
@@ -327,14 +318,17 @@ def _object_type(name: str, fact: Mapping[str, Any], api: Mapping[str, Any]) -> 
     entry = lists[path]
     fields = merged_fields(entry["objects"], api)
     columns = tuple(Column(column, _kind(column, described)) for column, described in fields.items())
+    if "id" not in fields:
+        columns = (Column("id", Kind.TEXT), *columns)  # of a single object: the mirror makes one
     try:
         parent = _parent(fact["parent"], entry, fields) if "parent" in fact else None
         events = events_of(fact.get("events", ()), api["event_types"])
         fresh, form = Fresh(fact.get("fresh", Fresh.EVENTS)), Form(fact.get("form", Form.LIST))
     except ValueError as error:
         raise ValueError(f"types.toml: {name}: {error}") from error
-    if parent is not None and not parent.stated:
-        columns += (Column(parent.column, Kind.TEXT),)
+    if parent is not None:
+        added = [*([] if parent.stated else [parent.column]), *(f"{param}_id" for param in parent.each if param not in fields)]
+        columns += tuple(Column(column, Kind.TEXT) for column in added)
     kind = ObjectType(
         name=name,
         object=entry["objects"][0],

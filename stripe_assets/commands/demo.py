@@ -44,7 +44,7 @@ def demo(path: Path, *, customers: int, seed: int, debug: bool) -> None:
         settings = Settings(api_key=DEFAULT_KEY, api_base=server.url, duckdb=path, rate_limit=LIVE_LIMIT)
         tell(f"2. Its mirror, read from {server.url} into {path}")
         summary = run(settings, (), screen)
-    report.show(summary, settings, out, limit=LIVE_LIMIT)
+    report.show(summary, settings, out)
     if not summary.complete:
         raise CommandError("the demo could not mirror everything: " + "; ".join(report.missing(summary)))
     tell("\n3. dbt builds and tests the models")

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from stripe_assets import allowance
 from stripe_assets.commands.console import figures_table, span
 from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.progress import TypeProgress
@@ -22,8 +23,8 @@ REDRAW, LINE = 0.25, 2.0
 """Seconds between two pictures, and between two plain lines; a picture of 26 types costs 5 ms (2026-11)."""
 WINDOW = 3.0
 """Seconds over which requests per second are counted."""
-FRAME = 5
-"""Lines of the display that are no types: headings, a gap, the headline (two lines where it is narrow), the cursor."""
+FRAME = 7
+"""Lines of the display that are no types: headings, a gap, headline and limiter (two lines each where it is narrow), the cursor."""
 ORDER = ("reading", "failed", "skipped", "waiting", "complete")
 COLOURS = {"reading": "cyan", "complete": "green", "skipped": "yellow", "failed": "red"}
 
@@ -77,13 +78,14 @@ class Display:
             f"{mirror.progress.rows:,} rows",
             f"{at.granted:,} requests",
             f"{pace:.0f}/s of {f'{at.rate:.0f}' if at.rate is not None else 'no limit'}",
-            f"{at.waiting} waiting",
-            f"{at.in_flight} in flight",
-            *([f"{sum(at.throttled.values())} throttled"] if at.throttled else []),
             f"{span(now - self._began)} so far",
             *([f"about {span(left)} left"] if left is not None and left >= 1 else []),
         ]
         return " · ".join(parts)
+
+    def limiter(self) -> str:
+        """Say in one line what the limiter does."""
+        return allowance.at_work(self._mirror)
 
     def picture(self, height: int) -> Group:
         """Draw the types, those being read first, in at most `height` lines."""
@@ -95,7 +97,7 @@ class Display:
             left = f"{one.pages_left:,.0f}" if one.state == "reading" and one.pages_left else ""
             table.add_row(one.name, Text(state, style=COLOURS.get(one.state, "dim")), f"{one.rows:,}", f"{one.requests:,}", left)
         more = [Text(f"... and {len(types) - len(shown)} more", style="dim")] if len(shown) < len(types) else []
-        return Group(table, *more, Text(""), Text(self.headline(), style="bold"))
+        return Group(table, *more, Text(""), Text(self.headline(), style="bold"), Text(self.limiter(), style="dim"))
 
 
 @asynccontextmanager
@@ -121,4 +123,5 @@ async def _lines(display: Display, console: Console) -> None:
     while True:
         await asyncio.sleep(LINE)
         if display.under_way:  # before that there is nothing to tell but an error
-            console.print(display.headline(), markup=False, soft_wrap=True)
+            line = [part for part in (display.headline(), display.limiter()) if part]
+            console.print(" · ".join(line), markup=False, soft_wrap=True)

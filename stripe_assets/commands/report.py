@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from stripe_assets.commands.console import figures_table, span
+from stripe_assets import allowance
+from stripe_assets.commands.console import figures_table
 from stripe_assets.sync.engine import Summary
 from stripe_assets.sync.settings import Settings
 from stripe_assets.warehouse.ledger import TypeResult
@@ -18,6 +19,7 @@ def finished(result: TypeResult) -> str:
 
 def as_json(summary: Summary, settings: Settings) -> dict[str, Any]:
     """Give the summary as the object that `--json` prints."""
+    taken = allowance.by_endpoint(summary.tally)
     return {
         "run_id": summary.run_id,
         "account_id": summary.account_id,
@@ -26,30 +28,23 @@ def as_json(summary: Summary, settings: Settings) -> dict[str, Any]:
         "rows": summary.rows,
         "requests": summary.requests,
         "seconds": summary.seconds,
-        "requests_per_second": per_second(summary),
+        "requests_per_second": allowance.per_second(summary),
         "throttled": summary.throttled,
+        "limiter": asdict(summary.limiter),
+        "endpoints": {name: {"requests": sent, "throttled": refused} for name, (sent, refused) in taken.items()},
         "types": [asdict(result) for result in summary.results],
     }
 
 
-def per_second(summary: Summary) -> float:
-    """Give the requests per second of the whole run."""
-    return round(summary.requests / summary.seconds, 1) if summary.seconds else 0.0
-
-
-def show(summary: Summary, settings: Settings, console: Console, *, limit: float | None) -> None:
-    """Print the table of types, the totals, and what could not be read. `limit` is in requests per second."""
+def show(summary: Summary, settings: Settings, console: Console) -> None:
+    """Print the table of types, the totals, and what held the run up."""
     table = figures_table("type", "state", "rows", "requests", "seconds", words=2)
     for result in summary.results:
         table.add_row(result.type, result.state, f"{result.rows:,}", f"{result.requests:,}", f"{result.seconds:.1f}")
     table.add_section()
     table.add_row("total", "", f"{summary.rows:,}", f"{summary.requests:,}", f"{summary.seconds:.1f}", style="bold")
     console.print(table)
-    allowed = f"of {limit:g} allowed" if limit else "with no limit"
-    pace = f"{summary.rows:,} rows written in {span(summary.seconds)}, {per_second(summary):g} requests/s {allowed}"
-    slowed = sum(summary.throttled.values())
-    throttled = f"; Stripe said {slowed} times to slow down" if slowed else ""
-    console.print(f"\n{settings.duckdb}: {pace}{throttled}", markup=False, soft_wrap=True)
+    console.print(f"\n{settings.duckdb}: {summary.rows:,} rows written by {allowance.line(summary)}", markup=False, soft_wrap=True)
 
 
 def missing(summary: Summary) -> list[str]:

@@ -43,7 +43,7 @@ def sync(
     if as_json:
         typer.echo(json.dumps(report.as_json(summary, settings)))
     else:
-        report.show(summary, settings, results_console(), limit=settings.limits(lifted=no_limit).account)
+        report.show(summary, settings, results_console())
     if not summary.complete:
         for line in report.missing(summary):
             tell(f"stripe-assets: {line}")

@@ -1,25 +1,17 @@
-"""One rate, kept evenly: a pacer that spaces the slots, and pyrate-limiter's sliding log as the guard behind it.
+"""One rate, kept evenly: a pacer that spaces the slots, the ceiling that 429s have taught it, and the guard behind both.
 
 The guard alone would send a whole second's allowance at once and then wait; the pacer alone could exceed the rate after
-a change of it. Who gets a slot belongs in `limiter`.
+a stall. Who gets a slot belongs in `limiter`.
 """
 
-from pyrate_limiter import InMemoryBucket, Rate, RateItem
+from stripe_assets.limits.ceiling import Ceiling
+from stripe_assets.limits.guard import MARGIN, Guard
 
 PAYBACK = 0.020
 """Seconds of timer lag that may be caught up; without it a busy event loop loses about 5% of the rate."""
-
-WINDOW = 1.03
-"""Seconds over which the guard counts the limit. Stripe counts arrivals: requests that leave evenly arrive with some
-jitter, and 30 ms more than a second keep the receiver's count below the limit. With 20 ms, full
-syncs of a simulated account on busy cores met a 429 now and then (2026-11). Costs 3% of the rate."""
-
-BACK_OFF = 0.9
-"""What a 429 leaves of the rate."""
-COOL_DOWN = 1.0
-"""Seconds after a cut in which further 429s, for requests already under way, do not cut again."""
-RECOVERY = 0.03
-"""Share of the limit that is regained in each second without a 429."""
+SPREAD = 1.0 + MARGIN + 0.0005
+"""Seconds over which a second's slots are spread: as many as the guard counts, whose clock knows whole milliseconds, so
+that the two hardly ever meet. Costs 0.25% of the rate."""
 
 
 class RateBucket:
@@ -28,58 +20,72 @@ class RateBucket:
     Times are seconds of the caller's clock, which may stand still or jump, but never runs backwards.
     """
 
-    def __init__(self, name: str, limit: float) -> None:
+    def __init__(self, name: str, limit: float, guard: Guard) -> None:
         """Start at the full `limit`, in slots per second."""
         self.name = name
         self.limit = limit
-        self._rate = limit
-        self._changed_at = 0.0
-        self._cut_at: float | None = None
-        self._next_at = 0.0
-        self._guard = InMemoryBucket(self._guard_rates())
         self.granted = 0
+        self._guard = guard
+        self._ceiling = Ceiling(limit)
+        self._gap = SPREAD / limit
+        self._next_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<RateBucket {self.name} {self._rate:.1f} of {self.limit:g} per second, {self.granted} granted>"
+        learned = f", learned {self.learned:.1f}" if self.learned is not None else ""
+        return f"<RateBucket {self.name} {self.limit:g} per second{learned}, {self.granted} granted>"
+
+    @property
+    def learned(self) -> float | None:
+        """The rate at which 429s came lately; none while the limit itself is in force."""
+        return self._ceiling.learned
 
     def rate(self, now: float) -> float:
-        """Give the present rate: the limit, or what a 429 left of it and time has given back."""
-        if self._rate < self.limit and now > self._changed_at:
-            self._rate = min(self.limit, self._rate + RECOVERY * self.limit * (now - self._changed_at))
-            self._guard.rates = self._guard_rates()
-        self._changed_at = now
-        return self._rate
+        """Give the present rate: the limit, or what 429s left of it and time has given back."""
+        return self._ceiling.value(now)
+
+    def change(self, limit: float, guard: Guard) -> None:
+        """Keep another limit from now on; what was learned about the old one is forgotten."""
+        self.limit, self._guard, self._ceiling, self._gap = limit, guard, Ceiling(limit), SPREAD / limit
+
+    def share(self, guard: Guard, now: float) -> None:
+        """Count by another guard from now on, and tell it what was granted so far: little, at the start of a run."""
+        for _ in range(self.granted):
+            if (slot := guard.take(now)) is not None:
+                guard.used(slot, now)
+        self._guard = guard
 
     def ready_at(self, now: float) -> float:
         """Say from when on a slot can be had, `now` or later."""
-        return max(now, self._next_at)
+        ready_at = self._guard.ready_at(now)
+        return ready_at if ready_at > self._next_at else self._next_at
 
-    def take(self, now: float) -> bool:
-        """Take a slot if there is one; otherwise move `ready_at` to when there will be."""
-        rate = self.rate(now)
+    def take(self, now: float) -> int | None:
+        """Take a slot and give its number; None if there is none, and `ready_at` tells when there will be."""
         if now < self._next_at:
-            return False
-        stamp = round(now * 1000)
-        item = RateItem(self.name, stamp)
-        self._guard.leak(stamp)
-        if not self._guard.put(item):
-            self._next_at = now + max(1, int(self._guard.waiting(item))) / 1000  # type: ignore[arg-type]  # in memory it is no awaitable
-            return False
-        self._next_at = max(self._next_at, now - PAYBACK) + WINDOW / rate
-        self.granted += 1
-        return True
+            return None
+        slot = self._guard.take(now)
+        if slot is not None:
+            gap = SPREAD / self._ceiling.value(now) if self._ceiling.is_cut else self._gap
+            earliest = now - PAYBACK
+            self._next_at = (self._next_at if self._next_at > earliest else earliest) + gap
+            self.granted += 1
+        return slot
 
-    def slow_down(self, now: float, *, pause: float = 0.0) -> None:
-        """Answer a 429: cut the rate, and grant nothing for `pause` seconds."""
+    def used(self, slot: int, now: float) -> None:
+        """Count a slot from now on: its request goes out."""
+        self._guard.used(slot, now)
+
+    def give_back(self, slot: int, now: float) -> None:
+        """Let the next one have a slot: nothing was sent."""
+        self._guard.give_back(slot)
+        self._next_at -= SPREAD / self.rate(now)
+        self.granted -= 1
+
+    def accepted(self, now: float, sent_at: float) -> None:
+        """Learn from an answer that was no 429: the request was let in."""
+        self._ceiling.accepted(now, sent_at)
+
+    def refused(self, now: float, sent_at: float, *, pause: float = 0.0) -> None:
+        """Learn from a 429 for this bucket: lower the rate, and grant nothing for `pause` seconds."""
         self._next_at = max(self._next_at, now + pause)
-        if self._cut_at is not None and now - self._cut_at < COOL_DOWN:
-            return
-        self._rate = max(min(1.0, self.limit / 10), self.rate(now) * BACK_OFF)
-        self._cut_at = self._changed_at = now
-        self._guard.rates = self._guard_rates()
-
-    def _guard_rates(self) -> list[Rate]:
-        """Give the sliding log's rate: the whole second's allowance, or one slot per longer stretch below one a second."""
-        if self._rate < 1:
-            return [Rate(1, round(WINDOW * 1000 / self._rate))]
-        return [Rate(int(self._rate), round(WINDOW * 1000 * int(self._rate) / self._rate))]
+        self._ceiling.refused(now, sent_at)

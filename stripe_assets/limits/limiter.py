@@ -1,219 +1,340 @@
 """Gives the next free slot to the best waiting request whose account, endpoint and concurrency have room.
 
-    async with limiter.slot("GET /v1/charges", priority=Priority.PAGE):
+    async with limiter.slot("GET /v1/charges", priority=Priority.PAGE) as slot:
         response = await client.get(...)
+        if response.status_code == 429:
+            slot.throttled(response.headers.get("Stripe-Rate-Limited-Reason"))
 
 The caller stays where it is and knows nothing of rates. One synchronous method decides; it runs when somebody comes to
-wait, when a request ends, and when a timer says that a bucket has refilled. Retries belong in `api`.
+wait, when a request ends, and when a timer says that a bucket has refilled. Who is best is decided in `order`; retries
+belong in `api`.
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from types import TracebackType
+from typing import Self
 
-from stripe_assets.limits.bucket import COOL_DOWN, RateBucket
+from stripe_assets.errors import TooManyWaiting
+from stripe_assets.limits.bucket import RateBucket
+from stripe_assets.limits.crowd import Crowd
+from stripe_assets.limits.guard import InProcess, Sharing
+from stripe_assets.limits.order import Line, Order, Waiter
 from stripe_assets.limits.priority import Priority
+from stripe_assets.limits.tally import Snapshot, Tally
 
-PATIENCE = 5.0
-"""Seconds after which a waiting request rises by one priority, so that nobody starves."""
 MOST_IN_FLIGHT = 64
 """Requests under way at once. Stripe publishes no number; 100 a second at half a second each need 50."""
-LEAST_IN_FLIGHT = 2
+MOST_WAITING = 20_000
+"""Requests that may ever wait at once: each is a task in memory, where a range or a row on disk would do."""
+AGAIN = 0.001
+"""Seconds until the next look when another process took the slot that was to be granted."""
+NOT_SAID = "no reason given"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Requests per second for an account and for each of its endpoints (none: unlimited), and requests at once."""
+    """Requests per second for an account and for each of its endpoints (none: unlimited), and requests at once.
+
+    `endpoints` names those whose limit differs from `endpoint`. More than `waiting` requests cannot wait.
+    """
 
     account: float | None = 100.0
     endpoint: float | None = 25.0
     in_flight: int = MOST_IN_FLIGHT
+    endpoints: Mapping[str, float] = field(default_factory=dict)
+    waiting: int = 5_000
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what cannot be kept."""
+        if not 0 < self.waiting <= MOST_WAITING:
+            raise ValueError(f"between 1 and {MOST_WAITING:,} requests may wait, not {self.waiting:,}")
+        if self.in_flight < 1:
+            raise ValueError(f"at least one request must be allowed under way, not {self.in_flight}")
+        for limit in (self.account, self.endpoint, *self.endpoints.values()):
+            if limit is not None and not limit > 0:
+                raise ValueError(f"a limit is a number of requests per second above 0, not {limit}")
 
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    priority: Priority
-    number: int
-    since: float
-    ready: asyncio.Future[None]
-
-
-@dataclass(slots=True)
-class _Endpoint:
-    name: str
-    bucket: RateBucket | None
-    waiting: dict[Priority, deque[_Waiter]] = field(default_factory=lambda: {priority: deque() for priority in Priority})
-    in_flight: int = 0
-    work_left: float = float("inf")  # not known yet: the first answer will tell, so it is worth most
-
-    def heads(self) -> list[_Waiter]:
-        """Give who is next in each priority. Who was cancelled, but could not yet take itself out, is gone for good."""
-        for queue in self.waiting.values():
-            while queue and queue[0].ready.cancelled():
-                queue.popleft()
-        return [queue[0] for queue in self.waiting.values() if queue]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the limiter is doing at one moment: for progress displays and run metadata."""
-
-    rate: float | None
-    in_flight: int
-    waiting: int
-    granted: int
-    throttled: dict[str, int]
+    def of(self, endpoint: str) -> float | None:
+        """Give an endpoint's limit in requests per second."""
+        return self.endpoints.get(endpoint, self.endpoint)
 
 
 class Limiter:
     """The buckets of one account in one event loop."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Start with full buckets; endpoints get theirs when they are first asked for."""
+    def __init__(self, limits: Limits, *, sharing: Sharing | None = None) -> None:
+        """Start with full buckets; endpoints get theirs when they are first asked for.
+
+        `sharing` says who else counts: nobody, without one.
+        """
         self.limits = limits
-        self._account = RateBucket("account", limits.account) if limits.account else None
-        self._endpoints: dict[str, _Endpoint] = {}
-        self._most_in_flight = float(limits.in_flight)
-        self._crowded_until = 0.0
-        self._in_flight = 0
-        self._granted = 0
-        self._arrivals = count()
+        self.room_for_answers: Callable[[], bool] | None = None
+        """Nothing is granted while this says no: answers could not be stored. `wake` tells when it may have changed."""
+        self.tally = Tally()
+        self._now: Callable[[], float] = self._bind
+        self._sharing = sharing or InProcess()
+        self._account = self._bucket("account", limits.account)
+        self._lines: dict[str, Line] = {}
+        self._crowd = Crowd(limits.in_flight)
+        self._order = Order()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
         self._throttled: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"<Limiter {self._account}, {self._in_flight} in flight, {self.waiting()} waiting>"
+        return f"<Limiter {self._account}, {self._crowd.under_way} in flight, {len(self._order)} waiting>"
 
-    @asynccontextmanager
-    async def slot(self, endpoint: str, *, priority: Priority) -> AsyncIterator[None]:
-        """Wait for leave to send one request, and hold its place among those under way until the block ends."""
-        place = self._place(endpoint)
-        await self._wait(place, priority)
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            place.in_flight -= 1
-            self._dispatch()
+    def slot(self, endpoint: str, *, priority: Priority) -> "Slot":
+        """Wait for leave to send one request (`async with`), and hold its place among those under way until the block ends.
 
-    def work_left(self, endpoint: str, pages: float) -> None:
+        Raises `TooManyWaiting`, and `ConfigurationError` if what counts the slots for all machines cannot be reached.
+        """
+        return Slot(self, self._line(endpoint), priority)
+
+    def work_left(self, endpoint: str, requests: float) -> None:
         """Say how many requests an endpoint still expects: within a priority the one with most goes first, or who has not said."""
-        self._place(endpoint).work_left = pages
+        line = self._line(endpoint)
+        if line.work_left != requests:
+            line.work_left = requests
+            self._order.rank(line, self._now())
 
     def has_room(self, endpoint: str) -> bool:
         """Say whether a further cursor on this endpoint would get slots: nobody waits who would get them first."""
-        place = self._place(endpoint)
-        if any(place.waiting.values()) or self._in_flight >= self._most_in_flight:
+        line = self._line(endpoint)
+        if any(line.waiting) or not self._crowd.has_room(self._now()):
             return False
-        rivals = (other.work_left for other in self._endpoints.values() if any(other.waiting.values()))
-        return place.work_left >= max(rivals, default=0.0)
+        return line.work_left >= max((other.work_left for other in self._order.lines), default=0.0)
 
-    def slow_down(self, endpoint: str, reason: str | None, *, pause: float = 0.0) -> None:
-        """Answer a 429 where its reason points: at the account's rate, the endpoint's, or the number in flight.
+    def change(self, limits: Limits) -> None:
+        """Keep other limits from now on, also for those who wait already. What was sent stays counted."""
+        self.limits = limits
+        self._account = self._changed(self._account, "account", limits.account)
+        for line in self._lines.values():
+            line.bucket = self._changed(line.bucket, line.name, limits.of(line.name))
+            line.crowd.change(limits.in_flight)
+            self._order.rank(line, self._now())
+        self._crowd.change(limits.in_flight)
+        self.wake()
 
-        `pause` in seconds is what `Retry-After` asked for. Without a reason no limiter spoke, and nothing is slowed.
+    def share(self, sharing: Sharing) -> None:
+        """Let others count as well, from now on; what went out within the last second is told them.
+
+        Whose account it is may be known only after the first request. Raises `RuntimeError` while requests wait.
         """
-        now = asyncio.get_running_loop().time()
-        self._throttled[reason or "no reason given"] += 1
-        if reason == "global-rate" and self._account is not None:
-            self._account.slow_down(now, pause=pause)
-        elif reason == "endpoint-rate" and (bucket := self._place(endpoint).bucket) is not None:
-            bucket.slow_down(now, pause=pause)
-        elif reason in ("global-concurrency", "endpoint-concurrency") and now >= self._crowded_until:
-            self._crowded_until = now + COOL_DOWN
-            least = min(LEAST_IN_FLIGHT, self.limits.in_flight)
-            self._most_in_flight = max(least, min(self._most_in_flight, self._in_flight + 1) * 0.7)
+        if self._order.length or self._crowd.under_way:
+            raise RuntimeError("whose allowance is shared must be known before requests wait for it")
+        now = self._now()
+        self._sharing.close()
+        self._sharing = sharing
+        buckets = [(self._account, "account"), *((line.bucket, line.name) for line in self._lines.values())]
+        for bucket, name in buckets:
+            if bucket is not None:
+                bucket.share(sharing.guard(name, bucket.limit, self.wake), now)
+        self._dispatch(now)
+
+    def wake(self) -> None:
+        """Look again whether something may be granted: what held it up, and is not the limiter's business, has changed."""
+        now = self._now()
+        self._order.look_again(now)
+        self._dispatch(now)
+
+    def close(self) -> None:
+        """Let go of what is shared with others."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._sharing.close()
 
     def waiting(self) -> int:
         """Count the requests that wait for a slot."""
-        return sum(len(queue) for place in self._endpoints.values() for queue in place.waiting.values())
+        return len(self._order)
 
     def snapshot(self) -> Snapshot:
-        """Describe this moment."""
-        now = asyncio.get_running_loop().time()
-        rate = self._account.rate(now) if self._account else None
-        return Snapshot(rate, self._in_flight, self.waiting(), self._granted, dict(self._throttled))
+        """Describe this moment: rates, waits, what 429s have taught."""
+        now = self._now()
+        buckets = [self._account, *(line.bucket for line in self._lines.values())]
+        learned = {bucket.name: bucket.rate(now) for bucket in buckets if bucket is not None and bucket.rate(now) < bucket.limit}
+        crowds = {"account": self._crowd} | {line.name: line.crowd for line in self._lines.values()}
+        return Snapshot(
+            limit=self.limits.account,
+            rate=self._account.rate(now) if self._account else None,
+            in_flight=self._crowd.under_way,
+            most_in_flight=self._crowd.most(now),
+            waiting=len(self._order),
+            granted=self.tally.granted,
+            throttled=dict(self._throttled),
+            wait_p50=self.tally.waited(0.5),
+            wait_p99=self.tally.waited(0.99),
+            learned_rates=learned,
+            learned_in_flight={name: crowd.most(now) for name, crowd in crowds.items() if crowd.most(now) < crowd.limit},
+        )
 
-    def _place(self, name: str) -> _Endpoint:
-        place = self._endpoints.get(name)
-        if place is None:
-            bucket = RateBucket(name, self.limits.endpoint) if self.limits.endpoint else None
-            place = self._endpoints[name] = _Endpoint(name, bucket)
-        return place
+    def _bind(self) -> float:
+        """Tell the time for the first time: from now on by the clock of the event loop that runs."""
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        return self._now()
 
-    async def _wait(self, place: _Endpoint, priority: Priority) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(priority, next(self._arrivals), loop.time(), loop.create_future())
-        place.waiting[priority].append(waiter)
-        self._dispatch()
-        try:
-            await waiter.ready
-        except asyncio.CancelledError:
-            if waiter.ready.cancelled():
-                with suppress(ValueError):  # a dispatch in the same moment has removed it
-                    place.waiting[priority].remove(waiter)
-            else:
-                self._in_flight -= 1  # the slot was granted in the same moment: give the place back
-                place.in_flight -= 1
-                self._dispatch()
-            raise
+    def _bucket(self, name: str, limit: float | None) -> RateBucket | None:
+        return RateBucket(name, limit, self._sharing.guard(name, limit, self.wake)) if limit is not None else None
 
-    def _dispatch(self) -> None:
+    def _changed(self, bucket: RateBucket | None, name: str, limit: float | None) -> RateBucket | None:
+        if bucket is None or limit is None:
+            return self._bucket(name, limit)
+        if bucket.limit != limit:
+            bucket.change(limit, self._sharing.guard(name, limit, self.wake))
+        return bucket
+
+    def _line(self, name: str) -> Line:
+        line = self._lines.get(name)
+        if line is None:
+            line = self._lines[name] = Line(name, self._bucket(name, self.limits.of(name)), Crowd(self.limits.in_flight))
+        return line
+
+    def _enter(self, waiter: Waiter) -> None:
+        """Let a request wait, and grant it at once if it is its turn."""
+        if len(self._order) >= self.limits.waiting:
+            raise TooManyWaiting(
+                f"{len(self._order):,} requests wait already, {waiter.line.name} would be one more: "
+                "keep work that cannot be done yet as a range or a row, or allow more by Limits(waiting=...)"
+            )
+        now = self._now()
+        self._order.add(waiter, now)
+        self._dispatch(now)
+
+    def _send(self, waiter: Waiter) -> None:
+        """Note that a request goes out at this moment."""
+        now = waiter.sent_at = self._now()
+        if waiter.account_slot is not None and self._account is not None:
+            self._account.used(waiter.account_slot, now)
+        if waiter.endpoint_slot is not None and waiter.line.bucket is not None:
+            waiter.line.bucket.used(waiter.endpoint_slot, now)
+        self.tally.sent(waiter.line.name, now, waited=now - waiter.since)
+
+    def _withdraw(self, waiter: Waiter) -> None:
+        """Let a request wait no more that was cancelled; if it was granted in the same moment, the next one gets its slot."""
+        now = self._now()
+        if waiter.granted:
+            if waiter.account_slot is not None and self._account is not None:
+                self._account.give_back(waiter.account_slot, now)
+            if waiter.endpoint_slot is not None and waiter.line.bucket is not None:
+                waiter.line.bucket.give_back(waiter.endpoint_slot, now)
+            self._leave(waiter, now)
+        else:
+            self._order.remove(waiter, now)
+
+    def _refuse(self, waiter: Waiter, reason: str | None, pause: float) -> None:
+        """Answer a 429 where its reason points: at the account's rate, the endpoint's, or the number in flight."""
+        now = self._now()
+        self._throttled[reason or NOT_SAID] += 1
+        self.tally.throttled(waiter.line.name, now)
+        if reason == "global-rate" and self._account is not None:
+            self._account.refused(now, waiter.sent_at, pause=pause)
+        elif reason == "endpoint-rate" and waiter.line.bucket is not None:
+            waiter.line.bucket.refused(now, waiter.sent_at, pause=pause)
+        elif reason == "global-concurrency":
+            self._crowd.refused(now, waiter.sent_at)
+        elif reason == "endpoint-concurrency":
+            waiter.line.crowd.refused(now, waiter.sent_at)
+
+    def _end(self, waiter: Waiter, *, accepted: bool) -> None:
+        """Note that a request is no longer under way."""
+        now = self._now()
+        if accepted:
+            if waiter.account_slot is not None and self._account is not None:
+                self._account.accepted(now, waiter.sent_at)
+            if waiter.endpoint_slot is not None and waiter.line.bucket is not None:
+                waiter.line.bucket.accepted(now, waiter.sent_at)
+        self._leave(waiter, now)
+
+    def _leave(self, waiter: Waiter, now: float) -> None:
+        self._crowd.under_way -= 1
+        waiter.line.crowd.under_way -= 1
+        if waiter.line.set_aside:
+            self._order.room_again(waiter.line, now)
+        self._dispatch(now)
+
+    def _dispatch(self, now: float) -> None:
         """Grant slots for as long as there is one and somebody who may have it; then set the timer for the next."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._in_flight < self._most_in_flight:
-            ready_at = self._account.ready_at(now) if self._account else now
-            place, wake_at = self._best(now) if ready_at <= now else (None, ready_at)
-            if place is None:
-                self._wake(loop, wake_at if any(any(p.waiting.values()) for p in self._endpoints.values()) else None)
+        account, order = self._account, self._order
+        while order.length and self._crowd.has_room(now) and (self.room_for_answers is None or self.room_for_answers()):
+            ready_at = account.ready_at(now) if account is not None else now
+            line = order.best(now) if ready_at <= now else None
+            if line is None:
+                self._wake_at(ready_at if ready_at > now else order.ready_at())
                 return
-            if place.bucket is not None and not place.bucket.take(now):
-                continue  # the guard moved its `ready_at`: the next round sees it
-            if self._account is not None and not self._account.take(now):
-                continue
-            self._grant(place, now)
+            if not self._grant(line, now):
+                self._wake_at(now + AGAIN)
+                return
 
-    def _grant(self, place: _Endpoint, now: float) -> None:
-        queue = min((q for q in place.waiting.values() if q), key=lambda q: (_risen(q[0], now), q[0].number))
-        waiter = queue.popleft()
-        self._in_flight += 1
-        place.in_flight += 1
-        self._granted += 1
-        # One success more at once for every round of requests that went well.
-        self._most_in_flight = min(float(self.limits.in_flight), self._most_in_flight + 1 / max(self._most_in_flight, 1))
-        waiter.ready.set_result(None)
+    def _grant(self, line: Line, now: float) -> bool:
+        """Take a slot of the endpoint and one of the account for who is next, or, if another process was faster, none."""
+        waiter = line.first
+        assert waiter is not None
+        if line.bucket is not None:
+            waiter.endpoint_slot = line.bucket.take(now)
+            if waiter.endpoint_slot is None:
+                return False
+        if self._account is not None:
+            waiter.account_slot = self._account.take(now)
+            if waiter.account_slot is None:
+                if line.bucket is not None and waiter.endpoint_slot is not None:
+                    line.bucket.give_back(waiter.endpoint_slot, now)
+                return False
+        self._crowd.under_way += 1
+        line.crowd.under_way += 1
+        waiter.granted = True
+        self._order.remove(waiter, now)
+        if waiter.ready is not None and not waiter.ready.done():
+            waiter.ready.set_result(None)
+        return True
 
-    def _best(self, now: float) -> tuple[_Endpoint | None, float]:
-        """Choose the endpoint that goes next, or say when one will be ready.
-
-        Lower priority number first; then most work left; then longest wait.
-        """
-        best: _Endpoint | None = None
-        best_key: tuple[float, float, float] | None = None
-        wake_at = float("inf")
-        for place in self._endpoints.values():
-            heads = place.heads()
-            if not heads:
-                continue
-            ready_at = place.bucket.ready_at(now) if place.bucket else now
-            if ready_at > now:
-                wake_at = min(wake_at, ready_at)
-                continue
-            key = min((_risen(head, now), -place.work_left, head.number) for head in heads)
-            if best_key is None or key < best_key:
-                best, best_key = place, key
-        return best, wake_at
-
-    def _wake(self, loop: asyncio.AbstractEventLoop, at: float | None) -> None:
+    def _wake_at(self, at: float) -> None:
         if self._timer is not None:
+            if self._timer_at <= at:
+                return  # it will look again then
             self._timer.cancel()
-        self._timer = loop.call_at(at, self._dispatch) if at is not None and at != float("inf") else None
+        self._timer = self._loop.call_at(at, self._on_timer, at) if at != float("inf") else None
+        self._timer_at = at  # uvloop's handle of a moment that is already past does not know when it is
+
+    def _on_timer(self, at: float) -> None:
+        self._timer = None
+        self._dispatch(max(at, self._now()))  # a loop may be early by the rounding of its clock
 
 
-def _risen(waiter: _Waiter, now: float) -> float:
-    """Give a waiter's priority after its patience was counted in."""
-    return waiter.priority - (now - waiter.since) // PATIENCE
+class Slot(Waiter):
+    """Leave to send one request: waited for on entry, held until the block ends."""
+
+    __slots__ = ("_accepted", "_limiter")
+
+    def __init__(self, limiter: Limiter, line: Line, priority: Priority) -> None:
+        """Made by `Limiter.slot`, for one use."""
+        super().__init__(line, priority)
+        self._limiter = limiter
+        self._accepted = True
+
+    async def __aenter__(self) -> Self:
+        limiter = self._limiter
+        limiter._enter(self)
+        if not self.granted:
+            self.ready = limiter._loop.create_future()
+            try:
+                await self.ready
+            except BaseException:
+                limiter._withdraw(self)
+                raise
+        limiter._send(self)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._limiter._end(self, accepted=self._accepted)
+
+    def throttled(self, reason: str | None, *, pause: float = 0.0) -> None:
+        """Say that the answer was a 429, for the reason that it names; `pause` in seconds is what `Retry-After` asked for.
+
+        Without a reason no limiter spoke, and nothing is slowed.
+        """
+        self._accepted = False
+        self._limiter._refuse(self, reason, pause)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from stripe_assets.simulator.books import Books
 from stripe_assets.simulator.money import CURRENCIES
+from stripe_assets.simulator.paperwork import Paperwork
 from stripe_assets.simulator.payments import Payments
 from stripe_assets.simulator.store import Fields, Record
 
@@ -41,8 +42,9 @@ class Discount(NamedTuple):
 class Billing:
     """Writes invoices and collects them."""
 
-    def __init__(self, books: Books, payments: Payments) -> None:
+    def __init__(self, books: Books, payments: Payments, paperwork: Paperwork) -> None:
         self._books = books
+        self._paperwork = paperwork
         self._payments = payments
         self._prefix = books.chance.id("", 8).upper()
         self._numbered = 0
@@ -116,11 +118,13 @@ class Billing:
             status_transitions={"finalized_at": books.now, "marked_uncollectible_at": None, "paid_at": None, "voided_at": None},
         )  # fmt: skip
         if left != balance and books.store.get("customer", customer.id):
+            self._paperwork.balanced(customer, balance, left, invoice)
             books.change(customer, "customer.updated", balance=left)
         if due and method is not None:
             intent = self._payments.intent(customer, due, invoice.fields["currency"], method, "Subscription")
             books.paid_by[invoice.id] = intent
             books.invoice_of[intent.id] = invoice
+            self._paperwork.billed(invoice, intent)
 
     def collect(self, invoice: Record, *, declined: bool = False, retry_at: int | None = None) -> bool:
         """Charge what is due; say whether the invoice is paid. A decline leaves it open until `retry_at`."""
@@ -138,6 +142,7 @@ class Billing:
             invoice, "invoice.paid", "invoice.payment_succeeded", status="paid", attempted=True, attempt_count=attempts, amount_paid=due,
             amount_remaining=0, next_payment_attempt=None, auto_advance=False, status_transitions=transitions,
         )  # fmt: skip
+        self._paperwork.settled(invoice, paid=True)
         return True
 
     def give_up(self, invoice: Record, *, void: bool) -> None:
@@ -149,6 +154,7 @@ class Billing:
         books.change(invoice, event, status=status, next_payment_attempt=None, auto_advance=False, status_transitions=transitions)
         intent = books.paid_by.get(invoice.id)
         if void and intent is not None:
+            self._paperwork.settled(invoice, paid=False)
             books.change(intent, "payment_intent.canceled", status="canceled", canceled_at=books.now, cancellation_reason="void_invoice")
 
     def bill(self, customer: Record, lines: int, currency: str) -> Record:

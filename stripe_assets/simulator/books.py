@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from stripe_assets.simulator import rendering
+from stripe_assets.simulator import inventory, rendering, samples
 from stripe_assets.simulator.chance import Chance
 from stripe_assets.simulator.periods import DAY
 from stripe_assets.simulator.store import Fields, Record, Store
@@ -34,6 +34,9 @@ _FORM = {
 _UNDATED = frozenset({"line_item", "invoiceitem", "discount"})
 """Kinds that have no field `created`."""
 
+SUMS = "billing.meter_event_summary"
+"""What lies under two parents at once."""
+
 _TURNS = 16
 """Agenda entries (about 0.1 ms each) between two moments in which a waiting reader surely gets the lock."""
 
@@ -47,6 +50,8 @@ class Books:
         self.now = self.began = began
         self.store = Store()
         self.chance = Chance(seed)
+        self.side = Chance(f"{seed} beside")
+        """Chance for what happens beside the story, which must not change what the story draws."""
         self.truth = Truth(began)
         self.lock = threading.RLock()
         self.events_since = events_since
@@ -54,8 +59,6 @@ class Books:
         """The payment intent of each invoice."""
         self.invoice_of: dict[str, Record] = {}
         """The invoice of each payment intent."""
-        self.bought: dict[str, tuple[Record, int]] = {}
-        """The price and quantity of each checkout session."""
         self._agenda: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._entries = 0
 
@@ -78,18 +81,22 @@ class Books:
         with self.lock:
             self.now = self.truth.now = max(until, self.now)
             self.events_since = max(self.events_since, self.now - RETENTION)
-            self.store.forget_before("event", self.events_since)
+            for kind in ("event", "v2.core.event"):
+                if kind not in self.store.growers:
+                    self.store.forget_before(kind, self.events_since)
 
     def new_id(self, kind: str) -> str:
         """Give an id for a new object."""
-        return self.chance.id(*_FORM[kind])
+        return self.chance.id(*_FORM[kind]) if kind not in inventory.BY_NAME else self.side.id(*samples.id_form(inventory.objects(kind)[0]))
 
     def add(self, kind: str, fields: Fields, *events: str, object_id: str | None = None, under: str | None = None) -> Record:
         """Create an object now, and tell each of `events` about it."""
         object_id = object_id or self.new_id(kind)
         fields = {"id": object_id, "created": self.now, **fields}
-        if kind in _UNDATED:
+        if kind in _UNDATED or (kind in inventory.BY_NAME and "created" not in samples.form(fields.get("object", kind))):
             del fields["created"]
+        if fields.get("test_clock") or (kind == "payment_method" and fields.get("type") == "custom"):
+            self.store.hiding.add(kind)
         record = self.store.add(kind, object_id, self.now, fields, under)
         if under is not None:
             self._touch_parent(record)
@@ -114,9 +121,16 @@ class Books:
             self.tell(event, record, previous={**before, **(also or {})} if event.endswith(_TELLS_PREVIOUS) else None)
 
     def remove(self, record: Record, *events: str) -> None:
-        """Delete an object, and tell with what it was."""
+        """Delete an object, and tell with what it was; what lies under it goes without a word."""
         for event in events:
             self.tell(event, record)
+        for each in inventory.below(record.kind):
+            for child in list(self.store.shelf(each.name).under(record.id)):
+                self.remove(child)
+        if record.kind == "customer" and SUMS not in self.store.growers:
+            for place in [each for each in self.store.shelf(SUMS).parents if each.endswith(f"/{record.id}")]:
+                for child in list(self.store.shelf(SUMS).under(place)):
+                    self.store.remove(child, self.now)
         self.store.remove(record, self.now)
         if record.under is not None:
             self._touch_parent(record)
@@ -152,7 +166,8 @@ class Books:
         told: Fields = {"object": snapshot}
         if previous is not None:
             told["previous_attributes"] = previous
-        object_id = self.new_id("event")
+        beside = not isinstance(about, Record) or about.kind in inventory.BY_NAME
+        object_id = (self.side if beside else self.chance).id(*_FORM["event"])
         fields = {
             "id": object_id, "created": self.now, "api_version": API_VERSION, "data": told, "type": event, "pending_webhooks": 0,
             "request": {"id": None, "idempotency_key": None},

@@ -9,7 +9,7 @@ _TO_LETTERS = bytes.maketrans(b"+/", b"Zk")
 class Chance:
     """All chance of one account; the same seed and the same questions give the same answers."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str) -> None:
         self.random = random.Random(seed)
         self._due: dict[str, float] = {}
 

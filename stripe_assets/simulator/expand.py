@@ -4,10 +4,10 @@ from typing import Any
 
 import orjson
 
-from stripe_assets.simulator import rendering
+from stripe_assets.simulator import facts, inventory, rendering
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.replies import Refusal
-from stripe_assets.simulator.shapes import KINDS, ON_REQUEST, expandable, has_stub, template
+from stripe_assets.simulator.shapes import ON_REQUEST
 from stripe_assets.simulator.store import Record
 
 DEEPEST = 4
@@ -37,22 +37,34 @@ def _not_expandable(path: str) -> Refusal:
 
 
 def _known(kind: str, field: str) -> bool:
-    if field in expandable(kind):
+    if any(holder == kind and path.split(".")[0] == field for holder, path in rendering.REQUESTED):
         return True
-    form = template(kind)
-    return field in form and not isinstance(form[field], str | int | bool)
+    for name in inventory.objects(kind):
+        if field in facts.expandable(name) or not isinstance(facts.form(name).get(field, 0), str | int | bool):
+            return True
+    return False
+
+
+def _asks(tree: Tree, parts: list[str]) -> bool:
+    for part in parts:
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return True
 
 
 class _Expansion:
     def __init__(self, account: Account) -> None:
-        self._account = account
         self._store = account.store
 
     def grow(self, shown: Shown, tree: Tree) -> None:
+        kind = shown.get("object")
+        for (holder, path), (child, url) in rendering.REQUESTED.items():
+            if holder == kind and _asks(tree, path.split(".")):
+                self._embed(shown, path.split("."), child, url)
         for field, branch in tree.items():
-            kind = shown.get("object")
             if kind in ON_REQUEST and field in ON_REQUEST[kind]:
-                shown[field] = self._on_request(kind, shown, field)
+                shown[field] = self._on_request(kind, shown["id"], field)
             elif field not in shown:
                 raise _not_expandable(field)
             shown[field] = self._value(shown, field, shown[field])
@@ -60,73 +72,53 @@ class _Expansion:
                 if isinstance(each, dict):
                     self.grow(each, branch)
 
+    def _embed(self, shown: Shown, parts: list[str], child: str, url: str) -> None:
+        """Put the first page of a list where the object shows it on request."""
+        within = shown
+        for part in parts[:-1]:
+            within = within[part]
+        within[parts[-1]] = orjson.loads(orjson.dumps(rendering.first(self._store, child, shown["id"], url)))
+
     def _value(self, shown: Shown, field: str, value: Any) -> Any:
         if isinstance(value, list):
             return [self._value(shown, field, each) for each in value]
         if value is None or isinstance(value, dict):
             return value
-        kind = shown.get("object")
-        if not isinstance(value, str) or (kind in KINDS and field not in expandable(kind)):
+        name = shown.get("object")
+        named = facts.expandable(name) if isinstance(name, str) and facts.known(name) else None
+        if not isinstance(value, str) or (named is not None and field not in named):
             raise _not_expandable(field)
-        return self._named(value)
+        return self._named(value, named[field] if named is not None else [])
 
-    def _named(self, object_id: str) -> Any:
+    def _named(self, object_id: str, names: list[str]) -> Any:
+        for kind in [each for each in self._store.growers if {*inventory.objects(each)} & {*names}]:
+            self._store.shelf(kind)
         for kind, present in self._store.present.items():
             if kind != "plan" and (found := present.get(object_id)) is not None:
                 return self._fresh(found)
         for kind, gone in self._store.gone.items():
-            if object_id in gone and has_stub(kind):
-                return {"id": object_id, "object": kind, "deleted": True}
+            if object_id in gone and facts.has_stub(gone[object_id][0]):
+                return {"id": object_id, "object": inventory.objects(kind)[0], "deleted": True}
         return object_id
 
     def _fresh(self, record: Record) -> Shown:
         shown: Shown = orjson.loads(rendering.body(self._store, record))
         return shown
 
-    def _on_request(self, kind: str, shown: Shown, field: str) -> Shown:
-        object_id = shown["id"]
+    def _on_request(self, kind: str, object_id: str, field: str) -> Shown:
         match kind, field:
             case "charge", "refunds":
-                refunds = [self._fresh(each) for each in reversed(self._store.shelf("refund").under(object_id))]
-                return self._first(refunds, f"/v1/charges/{object_id}/refunds")
-            case "customer", "subscriptions":
-                ended = ("canceled", "incomplete_expired")
-                own = [
-                    each for each in self._store.each("subscription")
-                    if each.fields["customer"] == object_id and each.fields["status"] not in ended
-                ]  # fmt: skip
-                return self._first([self._fresh(each) for each in reversed(own)], f"/v1/customers/{object_id}/subscriptions")
+                return self._first(self._store.shelf("refund").under(object_id), f"/v1/charges/{object_id}/refunds")
             case "invoice", "payments":
-                return self._first(self._payments(shown), f"/v1/invoice_payments?invoice={object_id}")
-            case "checkout.session", "line_items":
-                return self._first(self._bought(shown), f"/v1/checkout/sessions/{object_id}/line_items")
-        return self._first([], f"/v1/customers/{object_id}/{field}")
+                return self._first(self._store.shelf("invoice_payment").under(object_id), f"/v1/invoice_payments?invoice={object_id}")
+        ended = ("canceled", "incomplete_expired")
+        own = [
+            each for each in self._store.each("subscription")
+            if each.fields["customer"] == object_id and each.fields["status"] not in ended
+        ]  # fmt: skip
+        return self._first(own, f"/v1/customers/{object_id}/subscriptions")
 
-    def _first(self, objects: list[Shown], url: str) -> Shown:
+    def _first(self, records: list[Record], url: str) -> Shown:
         most = rendering.EMBEDDED_AT_MOST
-        return {"object": "list", "data": objects[:most], "has_more": len(objects) > most, "url": url}
-
-    def _payments(self, invoice: Shown) -> list[Shown]:
-        intent = self._account.payment_of(invoice["id"])
-        if intent is None:
-            return []
-        paid = invoice["status"] == "paid"
-        transitions = {"canceled_at": None, "paid_at": invoice["status_transitions"]["paid_at"]}
-        return [{
-            "id": f"inpay_{invoice['id'][3:]}", "object": "invoice_payment", "amount_paid": invoice["amount_paid"] if paid else None,
-            "amount_requested": invoice["amount_due"], "created": invoice["effective_at"], "currency": invoice["currency"],
-            "invoice": invoice["id"], "is_default": True, "livemode": False,
-            "payment": {"payment_intent": intent, "type": "payment_intent"}, "status": "paid" if paid else "open",
-            "status_transitions": transitions,
-        }]  # fmt: skip
-
-    def _bought(self, session: Shown) -> list[Shown]:
-        found = self._account.bought(session["id"])
-        if found is None:
-            return []
-        price, quantity = found
-        return [{
-            "id": f"li_{session['id'][8:32]}", "object": "item", "amount_discount": 0, "amount_tax": 0,
-            "amount_subtotal": session["amount_subtotal"], "amount_total": session["amount_total"], "currency": session["currency"],
-            "description": "Purchase", "price": self._fresh(price), "quantity": quantity,
-        }]  # fmt: skip
+        shown = [self._fresh(each) for each in records[: -most - 1 : -1]]
+        return {"object": "list", "data": shown, "has_more": len(records) > most, "url": url}

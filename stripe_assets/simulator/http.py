@@ -1,7 +1,11 @@
 """The account over HTTP: an ASGI callable that answers as Stripe's API does, limits, faults and all.
 
 For tests there are paths beside the API, which need no key: `POST /_simulator/advance?days=1`, and as GET
-`/_simulator/objects/<object>`, `/_simulator/deleted/<object>`, `/_simulator/truth`, `/_simulator/stats`, `/_simulator/requests`.
+`/_simulator/objects/<object>`, `/_simulator/placed/<object>`, `/_simulator/listed/<object>`, `/_simulator/deleted/<object>`,
+`/_simulator/truth`, `/_simulator/stats`, `/_simulator/requests`; an object may also be named by the path of its list.
+Switches are posted: `/_simulator/product?name=issuing&on=false`, `/_simulator/forbid?key=rk_...&resource=charges`,
+`/_simulator/switch?name=payment-methods-need-customer&on=true`, `/_simulator/field?object=charge&field=amount&change=text`.
+With the header `Stripe-Account` a control path speaks of that connected account.
 
 It needs no lifespan and starts no thread, and takes the running loop's clock: so it works under virtual time. Where no socket can be
 cut (`httpx.ASGITransport`), the faults `reset` and `truncated` raise ConnectionResetError instead.
@@ -9,9 +13,11 @@ cut (`httpx.ASGITransport`), the faults `reset` and `truncated` raise Connection
 
 import asyncio
 import gzip as compression
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -19,12 +25,13 @@ from stripe_assets.simulator import control
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.books import API_VERSION
 from stripe_assets.simulator.chance import Chance
-from stripe_assets.simulator.endpoints import Routes
+from stripe_assets.simulator.endpoints import routes
 from stripe_assets.simulator.faults import REFUSED, SLOW_SECONDS, Faults
 from stripe_assets.simulator.keys import Door, Keys
 from stripe_assets.simulator.limits import Limits, Request, Stats
 from stripe_assets.simulator.lists import answer
 from stripe_assets.simulator.replies import Refusal, throttled
+from stripe_assets.simulator.switches import Switches
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -67,12 +74,13 @@ class Application:
         self.account = account
         self.requests: list[Request] = []
         self.stats = Stats()
-        self._door = Door(keys, account.id)
+        self.switches = Switches()
+        self._door = Door(keys, account, self.switches)
         self._latency = latency
-        self._limits = Limits(account_limit, endpoint_limit)
+        self._limits: dict[str, Limits] = defaultdict(partial(Limits, account_limit, endpoint_limit))
         self._faults = Faults(faults, seed)
         self._ids = Chance(seed)
-        self._routes = Routes()
+        self._routes = routes()
         self._gzip = gzip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +91,9 @@ class Application:
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         headers = dict(scope["headers"])
         if path.startswith("/_simulator/"):
-            status, body = control.answer(self.account, self.stats, self.requests, scope["method"], path, pairs)
+            served = control.Served(self.account, self.stats, self.requests, self.switches)
+            named = headers.get(b"stripe-account", b"").decode("latin-1")
+            status, body = control.answer(served, named, scope["method"], path, pairs)
             await self._send(send, _Answer(status, body, []), headers, "control")
             return
         loop = asyncio.get_running_loop()
@@ -93,11 +103,12 @@ class Application:
         name = found[0].name if found else f"{scope['method']} {path}"
         self.stats.arrived(name, arrived)
         reply, fault = self._decide(scope["method"], path, pairs, headers, name, arrived)
+        about = headers.get(b"stripe-account", b"").decode("latin-1") or self.account.id
         wait = self._latency + (SLOW_SECONDS if fault == "slow" else 0.0)
         if wait:
             await asyncio.sleep(wait)
         status = 0 if fault == "reset" else reply.status
-        self._note(Request(arrived, scope["method"], path, _params(pairs), name, status, request_id))
+        self._note(Request(arrived, scope["method"], path, _params(pairs), name, status, request_id, about))
         self.stats.answered(name, status, reply.reason)
         if fault in ("reset", "truncated"):
             await self._cut(scope, receive, send, reply, request_id, whole=fault == "reset")
@@ -111,8 +122,8 @@ class Application:
         found = self._routes.find(path)
         fault = None
         try:
-            self._door.admit(headers, found[0] if found else None)
-            if (reason := self._limits.exceeded(name, now)) is not None:
+            account = self._door.admit(headers, found[0] if found else None)
+            if (reason := self._limits[account.id].exceeded(name, now)) is not None:
                 raise throttled(reason)
             fault = self._faults.draw()
             if fault in REFUSED:
@@ -123,7 +134,8 @@ class Application:
                 raise Refusal(404, f"Unrecognized request URL ({method}: {path}).")
             if method != "GET":
                 raise Refusal(405, f"This simulator only reads: {method} is not allowed on {path}.")
-            body = answer(self.account, found[0], found[1], path, pairs)
+            self.switches.admit(found[0])
+            body = answer(account, found[0], found[1], path, pairs, self.switches)
             return _Answer(200, body[: len(body) // 2] if fault == "corrupt" else body, []), fault
         except Refusal as refusal:
             return _Answer(refusal.status, refusal.body(), refusal.headers(), refusal.reason), fault

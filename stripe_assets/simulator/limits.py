@@ -8,7 +8,7 @@ WINDOW = 1.0
 
 
 class Request(NamedTuple):
-    """One request that was made, and the status of its answer (0: the connection was cut)."""
+    """One request that was made, the status of its answer (0: the connection was cut), and the account that it was about."""
 
     at: float
     method: str
@@ -17,6 +17,7 @@ class Request(NamedTuple):
     endpoint: str
     status: int
     request_id: str
+    account: str = ""
 
 
 class Log:

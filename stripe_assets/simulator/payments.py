@@ -6,6 +6,7 @@ from typing import Any
 from stripe_assets.simulator.books import Books
 from stripe_assets.simulator.money import CURRENCIES
 from stripe_assets.simulator.offers import Offers
+from stripe_assets.simulator.paperwork import Paperwork
 from stripe_assets.simulator.periods import DAY, HOUR
 from stripe_assets.simulator.store import Fields, Record
 from stripe_assets.simulator.treasury import Treasury
@@ -27,8 +28,9 @@ _REFUSED = {
 class Payments:
     """Takes money from cards. `on_paid` hears of every charge that succeeded."""
 
-    def __init__(self, books: Books, treasury: Treasury, offers: Offers) -> None:
+    def __init__(self, books: Books, treasury: Treasury, offers: Offers, paperwork: Paperwork) -> None:
         self._books = books
+        self._paperwork = paperwork
         self._treasury = treasury
         self._offers = offers
         self._details: dict[str, Fields] = {}
@@ -79,6 +81,7 @@ class Payments:
         return self._books.add("setup_intent", {
             "client_secret": f"{object_id}_secret_simulated", "customer": customer.id, "metadata": {}, "payment_method": method.id,
             "payment_method_types": ["card"], "status": "succeeded", "usage": "off_session",
+            "latest_attempt": self._paperwork.attempted(object_id, customer.id, method.id),
         }, "setup_intent.created", "setup_intent.succeeded", object_id=object_id)  # fmt: skip
 
     def intent(self, customer: Record, amount: int, currency: str, method: Record, description: str) -> Record:
@@ -87,7 +90,7 @@ class Payments:
         return self._books.add("payment_intent", {
             "amount": amount, "client_secret": f"{object_id}_secret_simulated", "currency": currency, "customer": customer.id,
             "description": description, "payment_method": method.id, "payment_method_types": ["card"],
-            "status": "requires_confirmation",
+            "status": "requires_confirmation", **self._paperwork.taxed(object_id),
         }, "payment_intent.created", object_id=object_id)  # fmt: skip
 
     def attempt(self, intent: Record, *, declined: bool = False, destination: str | None = None) -> Record:
@@ -140,12 +143,10 @@ class Payments:
         books.add("transfer", {
             "amount": amount, "balance_transaction": sent.id, "currency": currency, "destination": destination,
             "destination_payment": books.chance.id("py_"), "source_transaction": charge, "source_type": "card",
-            "reversals": _nothing(f"/v1/transfers/{transfer}/reversals"),
         }, "transfer.created", object_id=transfer)  # fmt: skip
         books.add("application_fee", {
             "account": destination, "amount": cut, "application": self._application, "balance_transaction": kept.id, "charge": charge,
             "currency": currency, "fee_source": {"charge": charge, "type": "charge"}, "originating_transaction": charge,
-            "refunds": _nothing(f"/v1/application_fees/{fee}/refunds"),
         }, "application_fee.created", object_id=fee)  # fmt: skip
         return {
             "application_fee": fee, "application_fee_amount": cut, "transfer": transfer,
@@ -167,7 +168,7 @@ class Payments:
             "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
             "ui_mode": "hosted_page", "url": f"https://checkout.stripe.com/c/pay/{object_id}",
         }, object_id=object_id)  # fmt: skip
-        books.bought[object_id] = (price, quantity)
+        self._paperwork.bought(session, price, quantity)
         if books.chance.strikes("left the checkout", 0.14):
             books.later(books.now + DAY, self._expire, session)
         else:
@@ -192,7 +193,3 @@ def _buyer(customer: Record) -> dict[str, Any]:
         "address": customer.fields["address"], "business_name": None, "email": customer.fields["email"], "individual_name": None,
         "name": customer.fields["name"], "phone": None, "tax_exempt": "none", "tax_ids": [],
     }  # fmt: skip
-
-
-def _nothing(url: str) -> dict[str, Any]:
-    return {"object": "list", "data": [], "has_more": False, "url": url}

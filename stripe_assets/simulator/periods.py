@@ -45,6 +45,11 @@ def month_ends(since: int, until: int) -> list[int]:
     return ends
 
 
+def written(at: int) -> str:
+    """Give a moment as version 2 writes it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def day_name(at: int) -> str:
     """Give the UTC date of `at` as ISO text."""
     return datetime.fromtimestamp(at, UTC).date().isoformat()

@@ -53,16 +53,17 @@ class Reversals:
         books, amount = self._books, refund.fields["amount"]
         self._credited += 1
         object_id = books.new_id("credit_note")
-        line = {
-            "id": books.chance.id("cnli_"), "object": "credit_note_line_item", "amount": amount, "description": "Credit",
+        line_id = books.chance.id("cnli_")
+        books.add("credit_note_line_item", {
+            "amount": amount, "description": "Credit",
             "discount_amount": 0, "discount_amounts": [], "invoice_line_item": None, "livemode": False, "metadata": {},
             "pretax_credit_amounts": [], "quantity": 1,
-            "tax_rates": [], "taxes": [], "type": "custom_line_item", "unit_amount": amount, "unit_amount_decimal": str(amount),
-        }  # fmt: skip
+            "tax_rates": [], "taxes": [], "type": "custom_line_item", "unit_amount": amount,
+            "unit_amount_decimal": f"{amount}.000000000001",
+        }, object_id=line_id, under=object_id)  # fmt: skip
         books.add("credit_note", {
             "amount": amount, "currency": invoice.fields["currency"], "customer": invoice.fields["customer"], "effective_at": books.now,
             "invoice": invoice.id, "metadata": {},
-            "lines": {"object": "list", "data": [line], "has_more": False, "url": f"/v1/credit_notes/{object_id}/lines"},
             "number": f"{invoice.fields['number']}-CN-{self._credited:02}", "pdf": f"https://pay.stripe.com/credit_notes/{object_id}/pdf",
             "refunds": [{"amount_refunded": amount, "payment_record_refund": None, "refund": refund.id, "type": "refund"}],
             "subtotal": amount, "subtotal_excluding_tax": amount, "total": amount, "total_excluding_tax": amount, "total_taxes": [],

@@ -20,10 +20,9 @@ KINDS = (  # noqa: SIM905 - names read better as words than as thirty quoted str
 ON_REQUEST: dict[str, dict[str, list[str]]] = {
     "charge": {"refunds": ["refund"]},
     "invoice": {"payments": []},
-    "checkout.session": {"line_items": []},
-    "customer": {"subscriptions": ["subscription"], "sources": [], "tax_ids": []},
+    "customer": {"subscriptions": ["subscription"]},
 }
-"""Fields that are absent unless expanded."""
+"""Fields that are absent unless expanded; lists of `inventory` have their own."""
 
 _FILE = Path(__file__).with_name("shapes.json")
 _PLACEHOLDER = re.compile(r"\{[^}]*\}")

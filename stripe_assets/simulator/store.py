@@ -7,7 +7,10 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from stripe_assets.simulator.shapes import KINDS
+
 Fields = dict[str, Any]
+Change = Callable[[Fields, str], None]
 
 
 class Record:
@@ -32,6 +35,13 @@ def _place(record: Record) -> tuple[int, int]:
     return record.created, record.turn
 
 
+def _insert(order: list[Record], record: Record) -> None:
+    if order and _place(record) < _place(order[-1]):
+        insort(order, record, key=_place)
+    else:
+        order.append(record)
+
+
 class Shelf:
     """All present objects of one kind, oldest first; `parents` keeps those that lie under another object."""
 
@@ -47,12 +57,9 @@ class Shelf:
 
     def add(self, record: Record) -> None:
         """Take in a record, in its place."""
-        if self.order and _place(record) < _place(self.order[-1]):
-            insort(self.order, record, key=_place)
-        else:
-            self.order.append(record)
+        _insert(self.order, record)
         if record.under is not None:
-            insort(self.parents.setdefault(record.under, []), record, key=_place)
+            _insert(self.parents.setdefault(record.under, []), record)
 
     def remove(self, record: Record) -> None:
         """Take a record out."""
@@ -63,7 +70,7 @@ class Shelf:
     def file(self, record: Record, parent: str) -> None:
         """Lay a record that lay under nothing under `parent`."""
         record.under = parent
-        insort(self.parents.setdefault(parent, []), record, key=_place)
+        _insert(self.parents.setdefault(parent, []), record)
 
     def position(self, record: Record) -> int:
         """Give the index of a record in the order."""
@@ -113,10 +120,20 @@ def _walk(order: list[Record], low: int, high: int, most: int, keep: Callable[[R
 
 
 class Store:
-    """All objects of the account, present and gone."""
+    """All objects of the account, present and gone.
+
+    `shelves` holds what the story tells of. What it does not tell of grows when it is first asked for: until then its grower waits
+    in `growers`.
+    """
 
     def __init__(self) -> None:
         self.shelves: dict[str, Shelf] = {}
+        self.grown: dict[str, Shelf] = {}
+        self.growers: dict[str, Callable[[], None]] = {}
+        self.hiding: set[str] = set()
+        """Kinds with objects that their list does not show unless asked."""
+        self.reshaped: dict[str, dict[str, Change]] = {}
+        """What is done to fields of a kind before an object is shown."""
         self.present: dict[str, dict[str, Record]] = {}
         self.gone: dict[str, dict[str, tuple[Record, int]]] = {}
         self._turn = 0
@@ -124,10 +141,16 @@ class Store:
     def shelf(self, kind: str) -> Shelf:
         """Give the shelf of a kind."""
         found = self.shelves.get(kind)
+        if found is not None:
+            return found
+        found = self.grown.get(kind)
         if found is None:
-            found = self.shelves[kind] = Shelf()
+            found = Shelf()
+            (self.shelves if kind in KINDS else self.grown)[kind] = found
             self.present[kind] = {}
             self.gone[kind] = {}
+        if (grow := self.growers.pop(kind, None)) is not None:
+            grow()
         return found
 
     def add(self, kind: str, object_id: str, created: int, fields: Fields, under: str | None = None) -> Record:
@@ -146,6 +169,8 @@ class Store:
 
     def get(self, kind: str, object_id: str) -> Record | None:
         """Give a present object."""
+        if kind in self.growers:
+            self.shelf(kind)
         return self.present.get(kind, {}).get(object_id)
 
     def ever(self, kind: str, object_id: str) -> Record:

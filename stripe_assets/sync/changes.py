@@ -4,23 +4,22 @@ What an event means for a row is decided in `warehouse.changes`.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
-from stripe_assets.api.answers import read_page
+from stripe_assets.api.answers import Page, read_page
 from stripe_assets.api.client import Request, StripeClient
 from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.errors import CursorLost, Refused, RequestError, Unauthorized
 from stripe_assets.limits.priority import Priority
-from stripe_assets.sync.lists import LOST_CURSORS
+from stripe_assets.sync.lists import LOST_CURSORS, moments
 from stripe_assets.sync.pending import PendingReader
-from stripe_assets.sync.session import Session, refuse_standstill
+from stripe_assets.sync.session import Session, end_with_owners, refuse_standstill
 from stripe_assets.sync.slices import PAGE
-from stripe_assets.warehouse.changes import open_again
 from stripe_assets.warehouse.deliveries import Changes, ListDone, Objects
-from stripe_assets.warehouse.ledger import Checkpoint
+from stripe_assets.warehouse.ledger import Checkpoint, Ledger
+from stripe_assets.warehouse.notes import OVERLAP
 
-OVERLAP = 60
-"""Seconds that a window reaches back before the last one's end: what was just written may become visible late."""
 EVENTS = Request("/v1/events", "GET /v1/events", Priority.FAN_OUT, {"limit": PAGE})
 
 
@@ -43,50 +42,59 @@ class CatchUp:
         self._just_read = just_read
 
     async def read(self) -> None:
-        """Read and apply events, and the lists of what events do not tell of. Raises `Unauthorized`."""
+        """Read and apply events, the lists of what events do not tell of, and what has to be asked for then. Raises `Unauthorized`."""
         checkpoints = await self._session.writer.books(lambda ledger: ledger.checkpoints())
-        told = [kind for kind in self._kinds if kind.name in checkpoints and checkpoints[kind.name].events_from is not None]
-        untold = [kind for kind in self._kinds if kind.fresh is Fresh.CREATED]
+        told = [kind for kind in self._kinds if self._is_told(kind) and checkpoints[kind.name].events_from is not None]
+        events = next((kind for kind in self._kinds if kind.path == EVENTS.path), None)
+        created = [kind for kind in self._kinds if kind.fresh is Fresh.CREATED and (kind is not events or not told)]
+        below = [kind for kind in created if kind.parent is not None and kind.name not in self._just_read]
+        newest: int | None = None
         async with asyncio.TaskGroup() as group:
-            if told:
-                group.create_task(self._events(told, checkpoints))
-            for kind in untold:
-                if kind.path != EVENTS.path or not told:
+            window = group.create_task(self._events(told, events, checkpoints)) if told else None
+            for kind in created:
+                if kind.parent is None:
                     group.create_task(self._created(kind, checkpoints[kind.name]))
+            if below:
+                group.create_task(self._look_below(below))
+        if window is not None:
+            newest = window.result()
+        await self._read_again()
+        standing = [kind for kind in told if not self._session.of(kind).over]
+        if standing:
+            await self._session.writer.books(lambda ledger: ledger.caught_up(standing, events_from=newest))
+            if events is not None and not self._session.of(events).over:
+                await self._session.writer.submit(ListDone(events, newest, whole=False))
 
-    async def _events(self, kinds: Sequence[ObjectType], checkpoints: dict[str, Checkpoint]) -> None:
+    def _is_told(self, kind: ObjectType) -> bool:
+        """Say whether events tell of a type, or of those that it belongs to. What is read whole in every run needs none."""
+        if kind.fresh is Fresh.REFRESH:
+            return False
+        above = kind.fresh is Fresh.PARENT and kind.parent is not None and self._is_told(self._session.catalog[kind.parent.type])
+        return above or bool(kind.events or kind.told_of)
+
+    async def _events(self, kinds: Sequence[ObjectType], mirrored: ObjectType | None, checkpoints: Mapping[str, Checkpoint]) -> int | None:
+        """Read and apply what has happened since the slowest type's position; give when the newest event happened, none without any."""
         positions = {kind.name: max(0, (checkpoints[kind.name].events_from or 0) - OVERLAP) for kind in kinds}
-        wanted = {kind.object: min(positions[name] for name in (kind.name, *self._lagging(kind, positions))) for kind in kinds}
-        mirrored = next((kind for kind in kinds if kind.path == EVENTS.path), None)
-        since = min(wanted.values())
+        wanted = {event: positions[kind.name] for kind in kinds for event in (*kind.events, *kind.told_of)}
+        since = min(positions.values())
         if mirrored is not None:
             since = min(since, max(0, (checkpoints[mirrored.name].created_from or 0) - OVERLAP))
         writer = self._session.writer
-        if again := {kind.object: wanted[kind.object] for kind in kinds if self._lagging(kind, positions)}:
-            await writer.call(lambda connection: open_again(connection, again, account_id=self._session.account_id))
         try:
             newest = await self._read_events(since, wanted, mirrored)
         except Unauthorized:
             raise
         except RequestError as error:
-            for kind in kinds:
+            for kind in (*kinds, *([mirrored] if mirrored is not None else [])):
                 self._session.of(kind).end("failed", reason=f"what changed could not be read: {error}", request_id=error.request_id)
-            return
+            return None
         await writer.flushed()
         forget_before = (newest if newest is not None else since) - 2 * OVERLAP
         now = self._session.clock.now()
         rows = await writer.call(lambda c: writer.apply_changes(c, now=now, read_again=self._just_read, forget_before=forget_before))
         for name, count in rows.items():
             self._session.progress.stored(name, count)
-        await self._read_again(kinds)
-        await writer.books(lambda ledger: ledger.caught_up(kinds, events_from=newest))
-        if mirrored is not None:
-            await writer.submit(ListDone(mirrored, newest, whole=False))
-
-    def _lagging(self, kind: ObjectType, positions: Mapping[str, int]) -> list[str]:
-        """Name the types that live inside this one's objects and are behind it: they were left out of a run."""
-        inside = [child.name for child in self._session.catalog.children(kind.name) if child.parent is not None and child.parent.embedded]
-        return [name for name in inside if name in positions and positions[name] < positions[kind.name]]
+        return newest
 
     async def _read_events(self, since: int, wanted: Mapping[str, int], mirrored: ObjectType | None) -> int | None:
         """Read a window of events, newest first; give when its newest happened, none if it is empty."""
@@ -115,37 +123,55 @@ class CatchUp:
             more = page.has_more
         return newest
 
-    async def _read_again(self, kinds: Sequence[ObjectType]) -> None:
-        """Read the objects one by one whose state events could not tell, and children whose parents' lists were cut."""
-        for purpose in ("object", "children"):
-            # Objects that were read again may have brought lists of children that are cut short.
-            await self._session.writer.flushed()
-            noted = await self._session.writer.books(lambda ledger: ledger.kinds_pending())
-            if not noted:
-                return
-            async with asyncio.TaskGroup() as group:
-                for kind in kinds:
-                    if (kind.name, purpose) in noted:
+    async def _look_below(self, kinds: Sequence[ObjectType]) -> None:
+        """Note that every parent is to be asked for what is new below it."""
+        now = self._session.clock.now()
+        for kind in kinds:
+            await self._session.writer.books(partial(Ledger.pend_news, child=kind, now=now))
+
+    async def _read_again(self) -> None:
+        """Make the requests that are noted: for objects whose state events could not tell, then for children, parents first.
+
+        An object that is read again may bring a list of children that is cut short, and children others of their own.
+        """
+        below = [kind if kind.parent is not None else kind.fallback for kind in self._kinds]
+        depths = {kind: self._depth(kind) for kind in below if kind is not None}
+        rounds: list[tuple[str, Iterable[ObjectType]]] = [("object", self._kinds), ("hidden", self._kinds)]
+        for depth in range(1, max(depths.values(), default=0) + 1):
+            rounds.append(("children", [kind for kind in depths if depths[kind] == depth]))
+        await self._session.writer.flushed()
+        noted = await self._session.writer.books(lambda ledger: ledger.kinds_pending())
+        for purpose, kinds in rounds:
+            now = [kind for kind in kinds if (kind.name, purpose) in noted and not end_with_owners(self._session, kind)]
+            if now:
+                async with asyncio.TaskGroup() as group:
+                    for kind in now:
                         group.create_task(PendingReader(self._session, kind, purpose).read())
+                await self._session.writer.flushed()
+                noted = await self._session.writer.books(lambda ledger: ledger.kinds_pending())
+
+    def _depth(self, kind: ObjectType) -> int:
+        return 0 if kind.parent is None else 1 + self._depth(self._session.catalog[kind.parent.type])
 
     async def _created(self, kind: ObjectType, checkpoint: Checkpoint) -> None:
         """Read a list from the newest known object on, or from the oldest that is still open."""
         since = await self._since(kind, checkpoint)
+        further = moments(kind, {"created[gte]": since}) if kind.created_filter else {}
+        expand = self._session.expansions(kind)
         newest: int | None = None
-        lost = 0
-        path, params = kind.list_request()
-        query: dict[str, str | int] = {**params, "limit": PAGE, "created[gte]": since}
-        more = True
+        cursor: str | None = None
+        lost, more = 0, True
         self._session.of(kind).begin()
         while more:
+            request = self._session.list_request(kind, further=further, cursor=cursor, expand=expand)
             try:
-                page, read_at = await self._session.page(kind, Request(path, kind.endpoint, Priority.PAGE, query))
+                page, read_at = await self._session.page(kind, request)
             except CursorLost as error:
                 lost += 1
                 if lost > LOST_CURSORS:
-                    await self._session.bury(kind, error, query)
+                    await self._session.bury(kind, error, dict(request.params))
                     return
-                query.pop("starting_after")
+                cursor = None
                 continue
             except Unauthorized:
                 raise
@@ -153,13 +179,13 @@ class CatchUp:
                 self._session.of(kind).end("skipped", reason=str(error), request_id=error.request_id)
                 return
             except RequestError as error:
-                await self._session.bury(kind, error, query)
+                await self._session.bury(kind, error, dict(request.params))
                 return
             await self._session.writer.submit(Objects(kind, page.objects, read_at))
-            if page.first is not None and page.last is not None:
+            if page.first is not None:
                 newest = newest if newest is not None else page.first.created
-                query["starting_after"] = page.last.id
-            more = page.has_more
+            cursor = page.cursor
+            more = page.has_more and not _is_older(page, since)
         self._session.of(kind).rest()
         await self._session.writer.submit(ListDone(kind, newest, whole=False))
 
@@ -169,3 +195,8 @@ class CatchUp:
             return known  # what is still open was read in this run
         oldest_open = await self._session.writer.books(lambda ledger: ledger.oldest_open(kind))
         return known if oldest_open is None else min(known, oldest_open)
+
+
+def _is_older(page: Page, since: int) -> bool:
+    """Say whether a page reaches back beyond a time, where the list could not be told to end there."""
+    return page.last is not None and page.last.created is not None and page.last.created < since

@@ -3,7 +3,7 @@
 Decisions over what the books say; the reading itself belongs in `engine`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -32,8 +32,7 @@ def choose(
     present = datetime.fromtimestamp(now, UTC)
     checkpoints = ledger.checkpoints()
     begun = to_begin(kinds, checkpoints, now=present, full_refresh=full_refresh, since=since)
-    for kind in kinds:
-        ledger.forget_dead_letters(kind, begun=kind.name in begun)
+    ledger.forget_dead_letters(kinds, begun=begun)
     ledger.begin_backfill([kind for kind in kinds if kind.name in begun], now=present, events_from=events_from, since=since)
     resumed = {name for name, checkpoint in checkpoints.items() if checkpoint.state == BACKFILL} & {kind.name for kind in kinds} - begun
     slices = {kind.name: stored for kind in kinds if kind.name in resumed and (stored := ledger.slices(kind))}
@@ -46,17 +45,42 @@ def to_begin(
 ) -> set[str]:
     """Name the types that are to be read from the start.
 
-    A parent and the children that it contains are begun together: the children are read in the parent's list.
+    A parent and the children that it contains are begun together: the children are read in the parent's list. So are those
+    that hide a part of a list. What nothing tells of is read again in any case; its children only as they follow from that.
     """
-    begun = {kind.name for kind in kinds if full_refresh or _stale(kind, checkpoints.get(kind.name), now, since)}
+    told = _told(kinds)
+    begun = {kind.name for kind in kinds if full_refresh or _stale(kind, checkpoints.get(kind.name), now, since, told)}
     for kind in kinds:
         if kind.parent is not None and kind.parent.embedded and {kind.name, kind.parent.type} & begun:
             begun |= {kind.name, kind.parent.type}
     # A second child of a parent that was only just found to be begun.
-    return begun | {kind.name for kind in kinds if kind.parent is not None and kind.parent.embedded and kind.parent.type in begun}
+    begun |= {kind.name for kind in kinds if kind.parent is not None and kind.parent.embedded and kind.parent.type in begun}
+    hiding = {kind.hidden_under.type for kind in kinds if kind.hidden_under is not None and kind.name in begun}
+    return begun | {kind.name for kind in kinds if kind.name in hiding or _read_again(kind, checkpoints.get(kind.name), now)}
 
 
-def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since: int | None) -> bool:
+def _read_again(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime) -> bool:
+    """Say whether a type is read whole in every run; sums of whole days once a day.
+
+    Requests for one parent each are not made twice before all are made once.
+    """
+    if kind.fresh is not Fresh.REFRESH or checkpoint is None:
+        return kind.fresh is Fresh.REFRESH
+    if kind.parent is not None and checkpoint.state == BACKFILL:
+        return False
+    return kind.window is None or checkpoint.started_at.date() < now.date()
+
+
+def _told(kinds: Iterable[ObjectType]) -> set[str]:
+    """Name the types of which only events tell, about them or about their parents (which stand before them)."""
+    told: set[str] = set()
+    for kind in kinds:
+        if kind.fresh is Fresh.EVENTS or (kind.fresh is Fresh.PARENT and kind.parent is not None and kind.parent.type in told):
+            told.add(kind.name)
+    return told
+
+
+def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since: int | None, told: set[str]) -> bool:
     if checkpoint is None:
         return True
     if checkpoint.since is not None and (since is None or since < checkpoint.since):
@@ -65,4 +89,4 @@ def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since
         return now - checkpoint.started_at > EVENTS_KEPT
     if kind.fresh is Fresh.CREATED:
         return checkpoint.created_from is None and checkpoint.events_from is None
-    return checkpoint.events_from is None or now - checkpoint.updated_at > EVENTS_KEPT
+    return kind.name in told and (checkpoint.events_from is None or now - checkpoint.updated_at > EVENTS_KEPT)

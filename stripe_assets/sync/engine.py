@@ -1,35 +1,37 @@
 """Runs a sync from end to end: what is new is read whole, what is known is caught up, and every type ends with a word.
 
-How a list is read belongs in `lists`, single objects in `pending`, what changed in `changes`; how a type is begun or
-gone on with is decided in `course`.
+How a type is begun or gone on with is decided in `course`; the lists are read by `backfill`, what changed by `changes`.
 """
 
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
 from time import monotonic
 
 import httpx
 
-from stripe_assets.api.answers import Stub, read_stub
+from stripe_assets.api.answers import Page, Stub, read_page, read_single, read_stub
 from stripe_assets.api.client import Request, StripeClient
 from stripe_assets.catalog.types import Catalog, ObjectType, load
-from stripe_assets.errors import MirrorError, Missing, Refused, WarehouseError
+from stripe_assets.errors import MirrorError, Missing, Refused, RequestError, Unauthorized, WarehouseError
+from stripe_assets.limits.guard import Sharing
 from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
+from stripe_assets.limits.shared_file import default_folder
+from stripe_assets.limits.sharing import open_sharing
+from stripe_assets.limits.tally import Snapshot, Tally
+from stripe_assets.queues.background import Background
+from stripe_assets.sync.backfill import Backfill
 from stripe_assets.sync.changes import CatchUp, newest_event
 from stripe_assets.sync.clock import Clock
-from stripe_assets.sync.course import Course, choose
-from stripe_assets.sync.lists import ListReader
-from stripe_assets.sync.pending import PendingReader
+from stripe_assets.sync.course import choose
 from stripe_assets.sync.progress import RunProgress, TypeProgress
-from stripe_assets.sync.session import Session
+from stripe_assets.sync.session import Session, end_with_owners
 from stripe_assets.sync.settings import Settings, known_types
-from stripe_assets.sync.slices import Slice
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import TypeResult
 from stripe_assets.warehouse.writer import Writer
@@ -38,13 +40,22 @@ log = logging.getLogger(__name__)
 
 FIRST_ATTEMPTS = 4
 """Times that the first request is sent, which takes 2 to 4 seconds: a wrong address should be told soon."""
+ACCOUNT = "/v1/account"
+FULL = 0.6
+"""Share of the room between network and database beyond which nothing more is asked for: the rest is for what is under
+way, 64 pages of 400 kB (those of charges), so that nothing is fetched that cannot be stored."""
+REPORTED_WITHIN = 5.0
+"""Seconds that whoever is told how types ended may take at the end of a run: what they do with it is no part of the sync."""
 OWN_ACCOUNT = "self"
 """The account's name where the key may not ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended: one result a type, and what it took. `throttled` counts 429s by reason."""
+    """How a run ended: one result a type, and what it took.
+
+    `limiter` is the limiter at the end, `tally` what it let through when.
+    """
 
     run_id: str
     account_id: str
@@ -52,7 +63,13 @@ class Summary:
     requests: int
     rows: int
     seconds: float
-    throttled: dict[str, int] = field(default_factory=dict)
+    limiter: Snapshot
+    tally: Tally
+
+    @property
+    def throttled(self) -> dict[str, int]:
+        """429s by reason."""
+        return self.limiter.throttled
 
     @property
     def complete(self) -> bool:
@@ -70,14 +87,20 @@ class Mirror:
         catalog: Catalog | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], Clock] = Clock,
+        sharing: Callable[[str], Sharing] | None = None,
     ) -> None:
-        """Prepare; nothing is opened or sent yet. `transport` and `clock` replace the network and the time in tests."""
+        """Prepare; nothing is opened or sent yet. `transport` and `clock` replace the network and the time in tests.
+
+        `sharing` opens what counts an account's requests, where that is not what the settings say.
+        """
         self.catalog = catalog or load()
         self.settings = settings
         self.database = Database(settings.duckdb)
         self.progress = RunProgress()
         self.limiter: Limiter | None = None
+        self.writer: Writer | None = None
         self._transport = transport
+        self._sharing = sharing or self._shared
         self.clock = clock
 
     async def sync(
@@ -95,29 +118,43 @@ class Mirror:
         `no_limit` keeps no rate. Raises `ConfigurationError`, `Unauthorized` and `WarehouseError`; what goes wrong with
         one type is told in its result instead.
         """
-        kinds = self.catalog.with_parents(known_types(self.catalog, types))
-        self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in kinds})
+        names = known_types(self.catalog, types)
         async with AsyncExitStack() as stack:
             stack.enter_context(self.database.only_sync())
             with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
                 await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog)
             self.limiter = Limiter(self.settings.limits(lifted=no_limit))
+            stack.callback(self.limiter.close)
             client = await stack.enter_async_context(self._client(self.limiter))
             try:
                 # The events before the first list: what changes while the lists are read is told by those after this one.
                 async with asyncio.TaskGroup() as group:
                     account, events_from = group.create_task(_account(client)), group.create_task(newest_event(client))
-                run = _Run(self, client, account.result(), kinds, on_result)
+                    ways = group.create_task(_ways(client, self.catalog.with_parents(names)))
+                kinds = self._kinds(names | ways.result())
+                self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in kinds})
+                self.limiter.share(self._sharing(self.settings.allowance_of(account.result().stub.id)))
+                background = Background()
+                stack.push_async_callback(background.close, within=REPORTED_WITHIN)
+
+                async def report(result: TypeResult) -> None:
+                    on_result(result)
+
+                run = _Run(self, client, account.result(), kinds, lambda result: background.submit("progress", report, result))
+                self.writer = run.writer
                 stack.callback(run.writer.close)
                 return await run.sync(events_from.result(), full_refresh=full_refresh, since=since)
             except BaseExceptionGroup as errors:
                 raise _first(errors) from errors
 
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator[tuple[StripeClient, Stub]]:
-        """Ask without mirroring: give the client, under the limits, and whose key it is. Raises `Unauthorized`."""
-        async with self._client(Limiter(self.settings.limits())) as client:
-            yield client, await _account(client)
+    def _kinds(self, names: frozenset[str]) -> tuple[ObjectType, ...]:
+        """Give the named types and those that their objects are found by."""
+        kinds = self.catalog.with_parents(names)
+        hiding = {kind.hidden_under.type for kind in kinds if kind.hidden_under is not None} & set(self.catalog.names)
+        return self.catalog.with_parents({*names, *hiding}) if not self.settings.live else kinds
+
+    def _shared(self, allowance: str) -> Sharing:
+        return open_sharing(self.settings.limiter, account=allowance, folder=default_folder())
 
     def _client(self, limiter: Limiter) -> StripeClient:
         settings = self.settings
@@ -134,29 +171,38 @@ class _Run:
     """One sync of one account, with everything open."""
 
     def __init__(
-        self, mirror: Mirror, client: StripeClient, account: Stub, kinds: tuple[ObjectType, ...], on_result: Callable[[TypeResult], None]
+        self,
+        mirror: Mirror,
+        client: StripeClient,
+        account: "_Own",
+        kinds: tuple[ObjectType, ...],
+        on_result: Callable[[TypeResult], object],
     ) -> None:
         self.id = uuid.uuid4().hex
         self._began = monotonic()
         self._kinds = kinds
         self._on_result = on_result
         self._progress = mirror.progress
-        self._listed: dict[str, asyncio.Event] = {kind.name: asyncio.Event() for kind in kinds}
+        self._account = account.answer
         selected = frozenset(kind.name for kind in kinds)
-        self.account_id = account.id
+        self.account_id = account.stub.id
         self.writer = Writer(
             mirror.database,
             mirror.catalog,
-            account_id=account.id,
+            account_id=account.stub.id,
             selected=selected,
             keep_raw=mirror.settings.keep_raw,
             on_rows=mirror.progress.stored,
         )
-        self._session = Session(mirror.catalog, client, self.writer, mirror.progress, selected, account.id, account.created, mirror.clock())
+        stub, clock = account.stub, mirror.clock()
+        self._session = Session(mirror.catalog, client, self.writer, mirror.progress, selected, stub.id, stub.created, clock)
 
     async def sync(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> Summary:
+        limiter = self._session.client.limiter
+        limiter.room_for_answers = lambda: self.writer.channel.fullness < FULL
         async with asyncio.TaskGroup() as group:
             group.create_task(self.writer.run())
+            waking = group.create_task(self._wake(limiter))
             try:
                 self._session.clock.not_before(await self.writer.books(lambda ledger: ledger.begin_run(self.id)))
                 await self._read(events_from, full_refresh=full_refresh, since=since)
@@ -165,7 +211,14 @@ class _Run:
                 await self._lament(error)
                 raise
             finally:
+                waking.cancel()
                 self.writer.channel.close()
+
+    async def _wake(self, limiter: Limiter) -> None:
+        """Let the limiter look again, whenever something was stored, whether there is room for answers."""
+        while True:
+            await self.writer.next_chunk()
+            limiter.wake()
 
     async def _read(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> None:
         course = await self.writer.books(
@@ -173,55 +226,15 @@ class _Run:
                 ledger, self._kinds, now=self._session.clock.now(), events_from=events_from, full_refresh=full_refresh, since=since
             )
         )
+        below = {kind.name for kind in self._kinds if kind.parent is not None and not kind.parent.embedded}
+        self.writer.begun = frozenset(below & course.backfill.keys())
         self._progress.phase = "reading lists"
-        async with asyncio.TaskGroup() as group:
-            for kind in self._kinds:
-                if kind.name not in course.backfill:
-                    self._listed[kind.name].set()
-                elif kind.parent is None:
-                    group.create_task(self._read_list(kind, course))
-                else:
-                    group.create_task(self._read_children(kind, course))
+        await Backfill(self._session, self._kinds, course, {ACCOUNT: self._account}).read()
         self._progress.phase = "catching up"
         self.writer.hurry()
-        standing = [kind for kind in self._kinds if not self._progress.types[kind.name].over]
+        standing = [kind for kind in self._kinds if not end_with_owners(self._session, kind)]
         await CatchUp(self._session, standing, just_read=frozenset(course.backfill)).read()
         await self.writer.flushed()
-
-    async def _read_list(self, kind: ObjectType, course: Course) -> None:
-        slices = [
-            Slice(stored.range.number, stored.range.gte, stored.range.lt, stored.cursor, stored.done)
-            for stored in course.slices.get(kind.name, ())
-        ]
-        try:
-            since = course.backfill[kind.name]
-            first = Slice(0, gte=since if kind.created_filter else None)
-            await ListReader(self._session, kind, slices or [first], whole=since is None).read()
-        finally:
-            self._listed[kind.name].set()
-            self.writer.nudge()
-
-    async def _read_children(self, kind: ObjectType, course: Course) -> None:
-        """Read what the parents do not contain: from the start where some are contained, else once all parents are known."""
-        assert kind.parent is not None
-        parent, listed = self._progress.types[kind.parent.type], self._listed[kind.parent.type]
-        if not kind.parent.embedded:
-            await listed.wait()
-            await self.writer.flushed()
-            if not parent.over and kind.name not in course.slices:
-                await self.writer.books(lambda ledger: ledger.pend_all_parents(kind))
-        if not parent.over:
-            reader = PendingReader(self._session, kind, "children", more_to_come=lambda: not listed.is_set())
-            if kind.parent.embedded:
-                self._session.hand_over[kind.name] = reader.hand_over
-            await reader.read()
-        mine = self._progress.types[kind.name]
-        if parent.over:
-            mine.end(parent.state, reason=f"its {kind.parent.type} could not be read: {parent.reason}", request_id=parent.request_id)
-        if not mine.over:
-            await self.writer.flushed()
-            whole = course.backfill[kind.name] is None
-            await self.writer.books(lambda ledger: ledger.finish(kind, created_from=None, whole=whole))
 
     async def _conclude(self) -> Summary:
         unreadable = await self.writer.books(lambda ledger: ledger.unreadable())
@@ -232,7 +245,7 @@ class _Run:
         self._progress.phase = "done"
         summary = self._summary()
         state = "complete" if summary.complete else "partial"
-        await self._note_end(summary, summary.results, state=state, details={"throttled": summary.throttled})
+        await self._note_end(summary, summary.results, state=state, details={"limiter": asdict(summary.limiter)})
         for result in summary.results:
             self._on_result(result)
         return summary
@@ -240,8 +253,9 @@ class _Run:
     async def _lament(self, error: BaseException) -> None:
         """Note that the run could not be finished; if even that cannot be written, the first error says why."""
         state = "failed" if isinstance(error, MirrorError) else "interrupted"
+        summary = self._summary()
         try:
-            await self._note_end(self._summary(), (), state=state, details={"error": str(error)})
+            await self._note_end(summary, (), state=state, details={"error": str(error), "limiter": asdict(summary.limiter)})
         except WarehouseError as second:
             log.warning("the run's end could not be noted: %s", second)
 
@@ -254,6 +268,7 @@ class _Run:
         )
 
     def _summary(self) -> Summary:
+        limiter = self._session.client.limiter
         results = tuple(
             TypeResult(one.name, one.state, one.rows, one.requests, round(one.seconds, 3), one.reason, one.request_id)
             for one in self._progress.types.values()
@@ -265,17 +280,45 @@ class _Run:
             requests=self._session.client.requests.total(),
             rows=sum(result.rows for result in results),
             seconds=round(monotonic() - self._began, 3),
-            throttled=self._session.client.limiter.snapshot().throttled,
+            limiter=limiter.snapshot(),
+            tally=limiter.tally,
         )
 
 
-async def _account(client: StripeClient) -> Stub:
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """The account that is mirrored: its `stub`, and the whole answer about it, or why there is none."""
+
+    stub: Stub
+    answer: Page | Refused | Missing
+
+
+async def _account(client: StripeClient) -> _Own:
     """Ask whose key this is, and since when; a restricted key may not be told."""
+    request = Request(ACCOUNT, f"GET {ACCOUNT}", Priority.FAN_OUT)
     try:
-        return await client.get(Request("/v1/account", "GET /v1/account", Priority.FAN_OUT), read_stub, attempts=FIRST_ATTEMPTS)
+        return await client.get(request, lambda answer: _Own(read_stub(answer), read_single(answer)), attempts=FIRST_ATTEMPTS)
     except (Refused, Missing) as error:
         log.warning("the key may not read its account (%s): rows are filed under %r", error, OWN_ACCOUNT)
-        return Stub(OWN_ACCOUNT)
+        return _Own(Stub(OWN_ACCOUNT), error)
+
+
+async def _ways(client: StripeClient, kinds: tuple[ObjectType, ...]) -> frozenset[str]:
+    """Name the types that others have to be asked for by, where the account refuses their lists; asked only if they are missing."""
+    names = {kind.name for kind in kinds}
+    ways: set[str] = set()
+    for kind in kinds:
+        parent = kind.fallback.parent if kind.fallback is not None else None
+        if parent is None or parent.type in names:
+            continue
+        path, params = kind.list_request()
+        try:
+            await client.get(Request(path, kind.endpoint, Priority.FAN_OUT, {**params, "limit": 1}), read_page)
+        except Unauthorized:
+            raise
+        except RequestError:
+            ways.add(parent.type)
+    return frozenset(ways)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

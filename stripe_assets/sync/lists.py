@@ -4,48 +4,65 @@ How a list is cut is decided in `slices`; children that it does not contain are 
 """
 
 import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from stripe_assets.api.answers import Page, cut_short
 from stripe_assets.api.client import Request
-from stripe_assets.catalog.types import ObjectType
+from stripe_assets.catalog.types import ObjectType, Paging
 from stripe_assets.errors import CursorLost, Missing, Refused, RequestError, Unauthorized
 from stripe_assets.sync.session import Session
-from stripe_assets.sync.slices import PAGE, Slice, busiest
-from stripe_assets.warehouse.deliveries import ListDone, Objects, SliceProgress
+from stripe_assets.sync.slices import Slice, busiest
+from stripe_assets.warehouse.deliveries import Objects, SliceProgress
 
 LOST_CURSORS = 5
 """Times that one slice may lose its cursor to a deletion before its type ends as failed."""
 
 
 class ListReader:
-    """Reads the whole list of a type, or what is left of it after an interrupted run."""
+    """Reads the whole list of a type, or what is left of it after an interrupted run.
 
-    def __init__(self, session: Session, kind: ObjectType, slices: list[Slice], *, whole: bool) -> None:
-        """Go on with `slices`. `whole`: the list is read from end to end, so that what it lacks is gone."""
+    A list that shows these objects or those is read once for each `part`, with the part's own parameters.
+    """
+
+    def __init__(
+        self, session: Session, kind: ObjectType, slices: list[Slice], *, part: int = 0, params: Mapping[str, str] | None = None
+    ) -> None:
+        """Go on with `slices`."""
+        self.refusal: RequestError | None = None
+        self.answered = False
+        self.opened = asyncio.Event()
         self._session = session
         self._kind = kind
         self._slices = slices
-        self._whole = whole
+        self._part = part
+        self._params = params
         self._progress = session.of(kind)
-        self._refusal: Refused | None = None
+        self._expand = session.expansions(kind)
+        self._inside = [
+            (child.name, child.parent.embedded)
+            for child in session.catalog.children(kind.name)
+            if child.parent is not None and child.parent.embedded
+        ]
         self._group: asyncio.TaskGroup
 
     async def read(self) -> None:
-        """Read until all slices are done; the type's progress says how it ended. Raises `Unauthorized`."""
+        """Read until all slices are done; `refusal` or the type's progress say if they could not be. Raises `Unauthorized`.
+
+        `answered` says whether there was a page, `opened` is set once that is known.
+        """
         self._progress.begin()
-        async with asyncio.TaskGroup() as self._group:
-            for piece in self._slices:
-                if not piece.done:
-                    self._group.create_task(self._read(piece))
-        self._progress.rest()
-        if self._refusal is not None:
-            self._progress.end("skipped", reason=str(self._refusal), request_id=self._refusal.request_id)
-        elif not self._progress.over:
-            await self._session.writer.submit(ListDone(self._kind, None, whole=self._whole))
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for piece in self._slices:
+                    if not piece.done:
+                        self._group.create_task(self._read(piece))
+        finally:
+            self.opened.set()
 
     async def _read(self, piece: Slice) -> None:
         lost = 0
-        while not piece.done and self._refusal is None:
+        while not piece.done and self.refusal is None:
             request = self._request(piece)
             try:
                 page, read_at = await self._session.page(self._kind, request)
@@ -58,26 +75,33 @@ class ListReader:
                 continue
             except Unauthorized:
                 raise
-            except (Refused, Missing) as error:
-                self._refusal = Refused(str(error), path=error.path, status=error.status, request_id=error.request_id)
-                return
             except RequestError as error:
-                await self._session.bury(self._kind, error, dict(request.params))
+                if self._refuses(error):
+                    self.refusal = error
+                else:
+                    await self._session.bury(self._kind, error, dict(request.params))
                 return
             await self._take(piece, page, read_at)
+
+    def _refuses(self, error: RequestError) -> bool:
+        """Say whether the list cannot be read at all. Where there is another way, a 400 before the first page means that too."""
+        other_way = self._kind.fallback is not None and error.status == 400 and not self.answered
+        return other_way or isinstance(error, Refused | Missing)
 
     async def _take(self, piece: Slice, page: Page, read_at: float) -> None:
         top = page.first.created if page.first is not None and piece.lt is None and piece.seen == 0 and piece.cursor is None else None
         piece.advance(page)
+        if not self.answered:
+            self.answered = True
+            self.opened.set()
         self._split()
         ranges = tuple(one.range for one in self._slices)
-        progress = SliceProgress(ranges, piece.number, piece.cursor, piece.done, newest=top)
-        self._progress.pages_left = sum(one.pages_left(self._bottom()) for one in self._slices)
-        self._session.client.limiter.work_left(self._kind.endpoint, self._progress.pages_left)
+        progress = SliceProgress(ranges, piece.number, piece.cursor, piece.done, newest=top, part=self._part)
+        self._session.expect(self._kind, sum(one.pages_left(self._bottom()) for one in self._slices))
         await self._session.writer.submit(Objects(self._kind, page.objects, read_at, progress))
-        for child in self._session.catalog.children(self._kind.name):
-            if child.parent is not None and child.parent.embedded and child.name in self._session.hand_over:
-                self._session.hand_over[child.name](cut_short(page, child.parent.embedded))
+        for child, field in self._inside:
+            if child in self._session.hand_over:
+                self._session.hand_over[child](cut_short(page, field))
 
     def _split(self) -> None:
         """Start one more cursor if its requests would take slots that nobody waits for."""
@@ -101,10 +125,14 @@ class ListReader:
         return max(self._session.oldest or 0, newest - self._kind.kept_days * 86_400)
 
     def _request(self, piece: Slice) -> Request:
-        path, params = self._kind.list_request()
-        query: dict[str, str | int] = {**params, "limit": PAGE}
-        if self._kind.created_filter:
-            query |= piece.window()
-        if piece.cursor is not None:
-            query["starting_after"] = piece.cursor
-        return Request(path, self._kind.endpoint, self._session.priority(self._kind), query)
+        further = self._params
+        if self._kind.created_filter and (window := piece.window()):
+            further = {**(self._params or {}), **moments(self._kind, window)}
+        return self._session.list_request(self._kind, further=further, cursor=piece.cursor, expand=self._expand)
+
+
+def moments(kind: ObjectType, window: Mapping[str, int]) -> dict[str, str]:
+    """Write times (seconds since 1970) as the type's list wants them: version 2 knows text only."""
+    if kind.paging is Paging.TOKEN:
+        return {name: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for name, at in window.items()}
+    return {name: str(at) for name, at in window.items()}

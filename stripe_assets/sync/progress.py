@@ -6,7 +6,10 @@ from time import monotonic
 
 @dataclass(slots=True)
 class TypeProgress:
-    """One type in one run: `state` is waiting, reading, complete, skipped or failed."""
+    """One type in one run: `state` is waiting, reading, complete, skipped or failed.
+
+    `in_part`: it failed for some objects only, and is otherwise as far as it can be.
+    """
 
     name: str
     state: str = "waiting"
@@ -15,6 +18,7 @@ class TypeProgress:
     pages_left: float = 1.0
     reason: str | None = None
     request_id: str | None = None
+    in_part: bool = False
     spent: float = 0.0
     began: float | None = None
 
@@ -25,12 +29,12 @@ class TypeProgress:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, one way or another."""
-        return self.state in ("complete", "skipped", "failed")
+        """Whether it has ended, one way or another; a failure in part ends nothing."""
+        return self.state in ("complete", "skipped", "failed") and not self.in_part
 
     def begin(self) -> None:
-        """Note that requests are being made."""
-        self.state = "reading"
+        """Note that requests are being made; what has ended stays as it ended."""
+        self.state = "reading" if self.state == "waiting" else self.state
         self.began = self.began if self.began is not None else monotonic()
 
     def rest(self) -> None:
@@ -38,12 +42,13 @@ class TypeProgress:
         self.pages_left = 0.0
         self.spent, self.began = self.seconds, None
 
-    def end(self, state: str, *, reason: str | None = None, request_id: str | None = None) -> None:
+    def end(self, state: str, *, reason: str | None = None, request_id: str | None = None, in_part: bool = False) -> None:
         """Note the end, unless a worse one was noted before."""
-        if self.state in ("skipped", "failed"):
+        if self.state in ("skipped", "failed") and (in_part or not self.in_part or state == "complete"):
             return
-        self.state, self.reason, self.request_id = state, reason, request_id
-        self.rest()
+        self.state, self.reason, self.request_id, self.in_part = state, reason, request_id, in_part
+        if not in_part:
+            self.rest()
 
 
 @dataclass(slots=True)

@@ -17,6 +17,8 @@ from stripe_assets.limits.limiter import Limits
 API_BASE = "https://api.stripe.com"
 LIVE_LIMIT, SANDBOX_LIMIT, ENDPOINT_LIMIT = 100.0, 25.0, 25.0
 """Requests per second that Stripe allows: https://docs.stripe.com/rate-limits."""
+LOCAL = "local"
+"""All processes of this machine share each account's allowance; an address of a server shares it between machines."""
 LATER = {
     "STRIPE_ACCOUNTS": "connected accounts are not mirrored by this version yet",
     "STRIPE_EXCLUDE_COLUMNS": "columns cannot be left out by this version yet, and would be stored",
@@ -26,13 +28,17 @@ LATER = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where to read, where to write, how fast. `rate_limit` (requests per second) none: what the key allows."""
+    """Where to read, where to write, how fast. `rate_limit` (requests per second) none: what the key allows.
+
+    `limiter` says who else counts: `local`, or the address of a Redis or PostgreSQL server.
+    """
 
     api_key: str = field(repr=False)
     api_base: str = API_BASE
     duckdb: Path = Path("data/stripe.duckdb")
     rate_limit: float | None = None
     rate_share: float = 1.0
+    limiter: str = field(default=LOCAL, repr=False)  # its address may hold a password
     keep_raw: bool = True
 
     def __post_init__(self) -> None:
@@ -51,12 +57,20 @@ class Settings:
         if self.rate_limit is not None and not 0 < self.rate_limit < inf:
             raise ConfigurationError(f"STRIPE_RATE_LIMIT is {self.rate_limit:g}: give requests per second, above 0")
 
+    @property
+    def live(self) -> bool:
+        """Whether the key is for real money; a sandbox has test clocks besides."""
+        return self.api_key.startswith(("sk_live_", "rk_live_"))
+
+    def allowance_of(self, account_id: str) -> str:
+        """Name an account's allowance to all who share it; a simulated account is another one on each server."""
+        return account_id if self.api_base.rstrip("/") == API_BASE else f"{account_id} at {urlsplit(self.api_base).netloc}"
+
     def limits(self, *, lifted: bool = False) -> Limits:
         """Give the rates to keep: by the key, unless set; none at all if `lifted`."""
         if lifted:
             return Limits(None, None)
-        live = self.api_key.startswith(("sk_live_", "rk_live_"))
-        account = (self.rate_limit or (LIVE_LIMIT if live else SANDBOX_LIMIT)) * self.rate_share
+        account = (self.rate_limit or (LIVE_LIMIT if self.live else SANDBOX_LIMIT)) * self.rate_share
         return Limits(account, min(account, ENDPOINT_LIMIT * self.rate_share))
 
 
@@ -65,14 +79,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     for name, why in LATER.items():
         if environment.get(name):
             raise ConfigurationError(f"{name} is set, but {why}: unset it to go on")
-    if environment.get("STRIPE_LIMITER", "local") != "local":
-        raise ConfigurationError("STRIPE_LIMITER is set, but limits are not shared between machines by this version yet: unset it to go on")
     return Settings(
         api_key=_key(environment),
         api_base=environment.get("STRIPE_API_BASE") or API_BASE,
         duckdb=duckdb_path(environment),
         rate_limit=_number(environment, "STRIPE_RATE_LIMIT"),
         rate_share=1.0 if (share := _number(environment, "STRIPE_RATE_SHARE")) is None else share,
+        limiter=environment.get("STRIPE_LIMITER") or LOCAL,
         keep_raw=_flag(environment, "STRIPE_KEEP_RAW", default=True),
     )
 

@@ -41,10 +41,10 @@ class Slice:
         """The stretch alone."""
         return SliceRange(self.number, self.gte, self.lt)
 
-    def window(self) -> dict[str, str]:
-        """Give what is left of the stretch as query parameters."""
+    def window(self) -> dict[str, int]:
+        """Give what is left of the stretch as query parameters, in seconds."""
         bounds = {"created[gte]": self.gte, "created[lt]": self.lt if self.resume_lt is None else self.resume_lt}
-        return {name: str(bound) for name, bound in bounds.items() if bound is not None}
+        return {name: bound for name, bound in bounds.items() if bound is not None}
 
     def advance(self, page: Page) -> None:
         """Take note of a page. The slice is done at the list's end, or once an object lies below its stretch.
@@ -55,7 +55,7 @@ class Slice:
         if page.last is None or page.first is None:
             self.done = True
             return
-        self.cursor = page.last.id
+        self.cursor = page.cursor
         self.newest = self.newest if self.newest is not None else page.first.created
         self.oldest = page.last.created
         below = self.gte is not None and self.oldest is not None and self.oldest < self.gte

@@ -12,22 +12,25 @@ import msgspec
 import pyarrow as pa
 
 from stripe_assets.catalog.types import Catalog, ObjectType
+from stripe_assets.warehouse.ledger import Ledger
 from stripe_assets.warehouse.load import incoming, mark_deleted
-from stripe_assets.warehouse.tables import literal
+from stripe_assets.warehouse.tables import literal, quoted, table
 
 EVENT = '{"id":"VARCHAR","type":"VARCHAR","created":"BIGINT","api_version":"VARCHAR","data":{"object":"JSON"}}'
 
 
 def store_events(
-    connection: duckdb.DuckDBPyConnection, events: Sequence[msgspec.Raw], since: Mapping[str, int], *, account_id: str
+    connection: duckdb.DuckDBPyConnection, events: Sequence[msgspec.Raw], since: Mapping[str, int], catalog: Catalog, *, account_id: str
 ) -> None:
-    """Keep the events about these objects, each from its time on, that are not kept yet.
+    """Keep the events of these types, each from its time on, that are not kept yet.
 
-    A window reaches as far back as its slowest type needs: what is older than an object's own position has been applied.
+    A window reaches as far back as its slowest type needs: what is older than a type's own position has been applied. The
+    id that is kept is that of the object to be looked at, which an event about something else names in one of its fields.
     """
     if not since or not events:
         return
-    wanted = ", ".join(f"({literal(name)}, {begin})" for name, begin in since.items())
+    fields = {name: kind.told_of[name] for name in since if (kind := catalog.of_event(name)) is not None and name in kind.told_of}
+    wanted = ", ".join(f"({literal(name)}, {begin}, {literal(fields.get(name, 'id'))})" for name, begin in since.items())
     source: pa.Table = incoming(events, [0.0] * len(events), [None] * len(events))
     connection.register("incoming_events", source)
     connection.execute(f"""
@@ -35,26 +38,22 @@ def store_events(
         with parsed as (select distinct try(json_transform(raw, {literal(EVENT)})) as e from incoming_events),
         named as (
           select {literal(account_id)} as account_id, e.id as event_id, e.type as event_type, e.created, e.api_version,
-            json_extract_string(e.data.object, '$.object') as object, json_extract_string(e.data.object, '$.id') as object_id,
+            json_extract_string(e.data.object, '$.object') as object, {_id("e.data.object", "'$.' || field")} as object_id,
             e.data.object as payload, false as applied
-          from parsed)
-        select named.* from named join (values {wanted}) as wanted (object, since) using (object)
-        where object_id is not null and created >= wanted.since
+          from parsed join (values {wanted}) as wanted (event_type, since, field) on e.type = wanted.event_type
+          where e.created >= wanted.since)
+        from named where object_id is not null
           and event_id not in (select event_id from stripe_sync.changes where account_id = {literal(account_id)})
     """)
     connection.unregister("incoming_events")
 
 
-def open_again(connection: duckdb.DuckDBPyConnection, since: Mapping[str, int], *, account_id: str) -> None:
-    """Count the events about these objects as not applied, each from its time on.
-
-    For the types that live inside others: what was applied to an invoice while its lines were not asked for is news to them.
-    """
-    for name, begin in since.items():
-        connection.execute(
-            "update stripe_sync.changes set applied = false where account_id = ? and object = ? and created >= ? and applied",
-            [account_id, name, begin],
-        )
+def _id(value: str, path: str) -> str:
+    """Write the expression for the id that stands in a field, expanded or not."""
+    return (
+        f"case json_type({value}, {path}) when 'OBJECT' then json_extract_string({value}, {path} || '.id') "
+        f"else json_extract_string({value}, {path}) end"
+    )
 
 
 class Verdicts:
@@ -73,27 +72,45 @@ class Verdicts:
         """Judge the events about `kind` that were not applied yet.
 
         Two events in one second have no order: such an object is read again. So is any whose row may be newer than the
-        event (`trust_payloads` false), and any whose payload has the shape of another API version. An event that became
-        visible after a later one was applied changes nothing.
+        event (`trust_payloads` false), any whose payload has the shape of another API version, and any that only an event
+        about something else tells of. An event that became visible after a later one was applied changes nothing.
         """
         self._kind = kind
         self._account_id = account_id
         self._now = now
-        deleted_by = ", ".join(literal(name) for name in kind.deleted_by) or "''"
-        trusted = "true" if trust_payloads or kind.retrieve_path is None else "false"
+        self._about = f"account_id = {literal(account_id)} and event_type in ({', '.join(map(literal, (*kind.events, *kind.told_of)))})"
+        self._tells_of_parents = kind.parent is not None and kind.parent.placeholder in kind.told_of.values()
+        trusted = trust_payloads or kind.retrieve_path is None
         connection.execute(f"""
             create or replace temp table verdicts as
             with known as (
-              select *, event_type in ({deleted_by}) as deletes from stripe_sync.changes
-              where account_id = {literal(account_id)} and object = {literal(kind.object)}),
-            latest as (select * from known qualify created = max(created) over (partition by object_id))
-            select object_id, any_value(payload) as payload, max(created) as created,
-              case when bool_and(deletes) then 'deleted'
-                   when count(*) = 1 and any_value(api_version) = {literal(api_version)} and {trusted} then 'payload'
-                   else 'read' end as verdict
-            from latest group by object_id having not bool_and(applied)
+              select *, event_type in ({_names(kind.deleted_by)}) as deletes, event_type in ({_names(kind.told_of)}) as tells
+              from stripe_sync.changes where {self._about}),
+            latest as (select * from known qualify created = max(created) over (partition by object_id)),
+            judged as (
+              select object_id, any_value(payload) as payload, max(created) as created,
+                case when bool_or(tells) then '{"children" if self._tells_of_parents else "read"}'
+                     when bool_and(deletes) then 'deleted'
+                     when count(*) = 1 and any_value(api_version) = {literal(api_version)} and {trusted} then 'payload'
+                     else 'read' end as verdict
+              from latest group by object_id having not bool_and(applied))
+            {self._with_parents()}
         """)
+        if kind.parent is not None and kind.parent.stated:
+            # What belongs to nobody is in nobody's list.
+            connection.execute("delete from verdicts where verdict in ('payload', 'read') and parent_id is null")
         self.total = _count(connection, "verdicts")
+
+    def _with_parents(self) -> str:
+        """Write the query that adds the id of the parent to the judged, by the event or by the row that is there."""
+        parent = self._kind.parent
+        if parent is None or not parent.stated:
+            return "select *, null::varchar as parent_id from judged"
+        stated = _id("judged.payload", literal(f"$.{parent.column}"))
+        return (
+            f"select judged.*, coalesce({stated}, t.{quoted(parent.column)}) as parent_id from judged "
+            f"left join {table(self._kind)} t on t.id = judged.object_id and t._account_id = {literal(self._account_id)}"
+        )
 
     @property
     def payloads(self) -> str:
@@ -105,16 +122,20 @@ class Verdicts:
         account, name = literal(self._account_id), literal(self._kind.name)
         deleted = "select object_id as id, to_timestamp(created) as deleted_at from verdicts where verdict = 'deleted'"
         mark_deleted(connection, self._kind, deleted, account_id=self._account_id, children=children)
+        below = self._kind.parent is not None and (self._kind.retrieve_path or "").count("{") > 1
+        further = (
+            f"json_object({literal(self._kind.parent.column)}, parent_id)" if below and self._kind.parent is not None else "null::json"
+        )
         connection.execute(f"""
-            insert into stripe_sync.pending (account_id, type, purpose, object_id)
-            select {account}, {name}, 'object', object_id from verdicts where verdict = 'read'
+            insert into stripe_sync.pending (account_id, type, purpose, object_id, further)
+            select {account}, {name}, 'object', object_id, {further} from verdicts where verdict = 'read'
               and object_id not in (
                 select object_id from stripe_sync.pending where account_id = {account} and type = {name} and purpose = 'object')
         """)
-        connection.execute(
-            "update stripe_sync.changes set applied = true "
-            f"where account_id = {account} and object = {literal(self._kind.object)} and not applied"
-        )
+        if self._tells_of_parents:
+            told = f"select object_id as parent_id, to_timestamp({self._now}) as noted_at from verdicts where verdict = 'children'"
+            Ledger(connection, self._account_id).pend_children(self._kind, told)
+        connection.execute(f"update stripe_sync.changes set applied = true where {self._about} and not applied")
 
 
 def forget_applied(connection: duckdb.DuckDBPyConnection, *, account_id: str, before: int) -> None:
@@ -124,11 +145,13 @@ def forget_applied(connection: duckdb.DuckDBPyConnection, *, account_id: str, be
 
 def kinds_changed(connection: duckdb.DuckDBPyConnection, catalog: Catalog, *, account_id: str) -> list[ObjectType]:
     """List the types with events that are not applied yet."""
-    rows = connection.execute(
-        "select distinct object from stripe_sync.changes where account_id = ? and not applied", [account_id]
-    ).fetchall()
-    found = [catalog.of_object(row[0]) for row in rows]
+    rows = connection.execute("select distinct event_type from stripe_sync.changes where account_id = ? and not applied", [account_id])
+    found = [catalog.of_event(name) for (name,) in rows.fetchall()]
     return [kind for kind in catalog if kind in found]
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(map(literal, names)) or "''"
 
 
 def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:

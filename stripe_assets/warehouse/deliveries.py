@@ -24,7 +24,8 @@ class SliceRange:
 class SliceProgress:
     """One slice has been read as far as `cursor`, or to its end; `ranges` are all slices of the list at that moment.
 
-    `newest` is when the list's first object was created, where this page is the one that tells.
+    `newest` is when the list's first object was created, where this page is the one that tells. `part` is 0 for the list
+    itself, and counts the times that it is read once more with other parameters.
     """
 
     ranges: tuple[SliceRange, ...]
@@ -32,6 +33,7 @@ class SliceProgress:
     cursor: str | None
     done: bool
     newest: int | None = None
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class PendingProgress:
     """A pending request has been answered: as far as `cursor` of its list, or for good.
 
     `number` is the note's; none for a request that was made before its note was stored: then it is found by its object.
+    `missing`: Stripe has nothing there to be asked, which says nothing about the rows that are known.
     """
 
     number: int | None
@@ -47,6 +50,7 @@ class PendingProgress:
     object_id: str
     cursor: str | None = None
     done: bool = True
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,14 @@ class Gone:
 class ListDone:
     """A list has been read to its end; `created_from` is when its newest object was created, where that is news.
 
-    After a `whole` list, what the mirror had before it was begun, and it no longer gave, is gone.
+    After a `whole` list, what the mirror had before it was begun, and it no longer gave, is gone; but not what has a value
+    in the column `spare`, which was not asked for.
     """
 
     kind: ObjectType
     created_from: int | None
     whole: bool
+    spare: str | None = None
     weight: int = 100
 
 

@@ -1,4 +1,4 @@
-"""The sync's books: how far each type has been stored, what is still to be asked for, and what each run did.
+"""The sync's books: how far each type has been stored, and what each run did. What is still to be asked for stands in `notes`.
 
 All functions work inside the caller's transaction and on one account. What they mean for the next request belongs in
 `sync`.
@@ -9,16 +9,16 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import duckdb
-
-from stripe_assets.catalog.types import ObjectType
+from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.errors import RequestError
-from stripe_assets.warehouse.deliveries import PendingProgress, SliceProgress, SliceRange
+from stripe_assets.warehouse.deliveries import SliceProgress, SliceRange
+from stripe_assets.warehouse.notes import Notes
 from stripe_assets.warehouse.tables import literal, quoted, table
 
-BACKFILL, COMPLETE = "backfill", "complete"
+BACKFILL, NOTED, COMPLETE = "backfill", "noted", "complete"
+HIDDEN = -1
+"""The part of a list that other objects hide; its slice only says that these have been noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +36,12 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class StoredSlice:
-    """A slice of a list that is being read, as it stands in the file."""
+    """A slice of a list that is being read, as it stands in the file; `part` counts how often the list is read once more."""
 
     range: SliceRange
     cursor: str | None
     done: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A request to be made for one object: its children from `cursor` on, or itself; `number` is the note's, once stored."""
-
-    number: int | None
-    object_id: str
-    cursor: str | None
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +57,8 @@ class TypeResult:
     request_id: str | None = None
 
 
-class Ledger:
-    """The books of one account, through one open connection."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, account_id: str) -> None:
-        """Speak for `account_id` on `connection`."""
-        self._connection = connection
-        self._account_id = account_id
+class Ledger(Notes):
+    """The books of one account, through one open connection; its notes of what is to be asked for are in `notes`."""
 
     def checkpoints(self) -> dict[str, Checkpoint]:
         """Read every type's checkpoint."""
@@ -82,47 +69,69 @@ class Ledger:
 
     def begin_backfill(self, kinds: Iterable[ObjectType], *, now: datetime, events_from: int | None, since: int | None) -> None:
         """Note that these types are about to be read, whole or `since` a time, and from when on events will be needed."""
-        for kind in kinds:
-            self._run("delete from stripe_sync.checkpoints where account_id = ? and type = ?", kind.name)
-            self._run("delete from stripe_sync.slices where account_id = ? and type = ?", kind.name)
-            self._run("delete from stripe_sync.pending where account_id = ? and type = ?", kind.name)
-            self._run(
-                "insert into stripe_sync.checkpoints values (?, ?, ?, ?, null, ?, ?, ?)", kind.name, BACKFILL, events_from, since, now, now
-            )
+        names = [kind.name for kind in kinds]
+        for books in ("checkpoints", "slices", "pending"):
+            self._run(f"delete from stripe_sync.{books} where account_id = ? and type in (select unnest(?::varchar[]))", names)
+        self._run(
+            "insert into stripe_sync.checkpoints select $1, unnest($2::varchar[]), $3, $4, null, $5, $6, $6",
+            names, BACKFILL, events_from, since, now,
+        )  # fmt: skip
 
-    def finish(self, kind: ObjectType, *, created_from: int | None, whole: bool) -> None:
-        """Note that a type is up to date with its list; after a whole reading, what was not seen again is gone."""
+    def finish(self, kind: ObjectType, *, created_from: int | None, whole: bool, spare: str | None = None) -> None:
+        """Note that a type is up to date with its list; after a whole reading, what was not seen again is gone.
+
+        Not gone is what has a value in the column `spare`, what belongs to parents that have not answered, and of a list
+        that leaves things out anything before it was asked for by its id.
+        """
         if whole:
-            self._run(
-                f"update {table(kind)} set _deleted_at = now() where _account_id = ? and _deleted_at is null and _synced_at < "
-                "(select started_at from stripe_sync.checkpoints where account_id = ? and type = ?)",
-                self._account_id,
-                kind.name,
-            )
+            self._forget_unseen(kind, spare)
             self._run("delete from stripe_sync.slices where account_id = ? and type = ?", kind.name)
+        self._run("delete from stripe_sync.pending where account_id = ? and type = ? and purpose = 'missing'", kind.name)
+        newest = "null" if created_from is None else str(created_from)
+        if kind.parent is not None and kind.fresh is Fresh.CREATED:
+            newest = f"(select coalesce(epoch(max(created))::bigint, 0) from {table(kind)} where _account_id = {literal(self._account_id)})"
         self._run(
             f"update stripe_sync.checkpoints set state = '{COMPLETE}', updated_at = now(), "
-            f"created_from = greatest(created_from, {'null' if created_from is None else created_from}) where account_id = ? and type = ?",
+            f"created_from = greatest(created_from, {newest}) where account_id = ? and type = ?",
             kind.name,
         )
 
+    def _forget_unseen(self, kind: ObjectType, spare: str | None) -> None:
+        mine = f"account_id = {literal(self._account_id)} and type = {literal(kind.name)}"
+        unseen = (
+            f"_account_id = {literal(self._account_id)} and _deleted_at is null and _synced_at < "
+            f"(select started_at from stripe_sync.checkpoints where {mine})"
+        )
+        if spare is not None:
+            unseen += f" and {quoted(spare)} is null"
+        if kind.parent is not None:
+            unseen += f" and coalesce({quoted(kind.parent.column)} not in (select object_id from stripe_sync.pending where {mine}), true)"
+        if kind.partial:
+            self._connection.execute(
+                "insert into stripe_sync.pending (account_id, type, purpose, object_id) "
+                f"select {literal(self._account_id)}, {literal(kind.name)}, 'object', id from {table(kind)} where {unseen} "
+                f"and id not in (select object_id from stripe_sync.pending where {mine} and purpose = 'object')"
+            )
+        else:
+            self._connection.execute(f"update {table(kind)} set _deleted_at = now() where {unseen}")
+
     def caught_up(self, kinds: Iterable[ObjectType], *, events_from: int | None) -> None:
         """Note that everything that events tell up to `events_from` is stored."""
-        position = events_from if events_from is not None else "null"
-        for kind in kinds:
-            self._run(
-                f"update stripe_sync.checkpoints set events_from = greatest(events_from, {position}), updated_at = now() "
-                "where account_id = ? and type = ?",
-                kind.name,
-            )
+        self._run(
+            "update stripe_sync.checkpoints set events_from = greatest(events_from, $2), updated_at = now() "
+            "where account_id = $1 and type in (select unnest($3::varchar[]))",
+            events_from,
+            [kind.name for kind in kinds],
+        )
 
     def slices(self, kind: ObjectType) -> list[StoredSlice]:
         """Read the slices of a list that is being read."""
         rows = self._all(
-            "select slice, created_gte, created_lt, cursor, done from stripe_sync.slices where account_id = ? and type = ? order by 1",
+            "select slice, created_gte, created_lt, cursor, done, part from stripe_sync.slices "
+            "where account_id = ? and type = ? order by part, slice",
             kind.name,
         )
-        return [StoredSlice(SliceRange(*row[:3]), row[3], row[4]) for row in rows]
+        return [StoredSlice(SliceRange(*row[:3]), *row[3:]) for row in rows]
 
     def save_slices(self, kind: ObjectType, progresses: Sequence[SliceProgress]) -> None:
         """Write how the slices stand: the latest ranges, and of each slice as far as its stored pages go.
@@ -131,14 +140,9 @@ class Ledger:
         is done must not be taken for the one that it was before it gave half of its range away.
         """
         stored = self.slices(kind)
-        known = {piece.range.number: (piece.cursor, piece.done) for piece in stored}
-        known |= {progress.number: (progress.cursor, progress.done) for progress in progresses}
-        ranges = max([tuple(piece.range for piece in stored), *(progress.ranges for progress in progresses)], key=len)
-        self._run("delete from stripe_sync.slices where account_id = ? and type = ?", kind.name)
-        for piece in ranges:
-            cursor, done = known.get(piece.number, (None, False))
-            self._run(
-                "insert into stripe_sync.slices values (?, ?, ?, ?, ?, ?, ?)", kind.name, piece.number, piece.gte, piece.lt, cursor, done
+        for part in {progress.part for progress in progresses}:
+            self._save_part(
+                kind, part, [one for one in stored if one.part == part], [progress for progress in progresses if progress.part == part]
             )
         newest = [progress.newest for progress in progresses if progress.newest is not None]
         if newest:
@@ -148,77 +152,42 @@ class Ledger:
                 kind.name,
             )
 
-    def pend_children(self, child: ObjectType, source: str) -> None:
-        """Note children to be asked for: `source` is a query with the `parent_id` and the `cursor` to start after.
+    def begin_children(self, child: ObjectType, *, now: float, since: int | None) -> int:
+        """Note that all parents are to be asked for their children, and that this has been noted (times in seconds since 1970).
 
-        An older note about the same parent is replaced.
+        Gives how many are to be asked.
         """
-        self._run(
-            "delete from stripe_sync.pending where account_id = ? and type = ? and purpose = 'children' "
-            f"and object_id in (select parent_id from ({source}))",
-            child.name,
-        )
-        self._run(
-            "insert into stripe_sync.pending (account_id, type, purpose, object_id, cursor) "
-            f"select ?, ?, 'children', parent_id, cursor from ({source})",
-            child.name,
-        )
-
-    def pend_all_parents(self, child: ObjectType) -> None:
-        """Note that every parent in the mirror is to be asked for its children, and that this has been noted."""
-        assert child.parent is not None
-        parents = f"stripe.{quoted(child.parent.type)}"
-        self.pend_children(
-            child,
-            f"select id as parent_id, null as cursor from {parents} "
-            f"where _account_id = {literal(self._account_id)} and _deleted_at is null",
-        )
         self.save_slices(child, [SliceProgress((SliceRange(0),), 0, None, done=False)])
+        return self.pend_all_parents(child, now=now, since=since)
 
-    def pending(self, kind: ObjectType, purpose: str, *, after: int, most: int) -> tuple[list[Pending], int]:
-        """Read the next notes of one purpose in the order in which they were made, and how many there are from there on."""
-        where = "from stripe_sync.pending where account_id = ? and type = ? and purpose = ? and number > ?"
-        rows = self._all(f"select number, object_id, cursor {where} order by number limit {most}", kind.name, purpose, after)
-        left = int(self._all(f"select count(*) {where}", kind.name, purpose, after)[0][0]) if len(rows) == most else len(rows)
-        return [Pending(*row) for row in rows], left
+    def begin_hidden(self, kind: ObjectType) -> None:
+        """Note that the list is to be read for every object that hides a part of it, and that this has been noted."""
+        self.pend_hidden(kind)
+        self.save_slices(kind, [SliceProgress((SliceRange(0),), 0, None, done=False, part=HIDDEN)])
 
-    def kinds_pending(self) -> set[tuple[str, str]]:
-        """List the types and purposes that requests are still to be made for."""
-        rows = self._all("select distinct type, purpose from stripe_sync.pending where account_id = ?")
-        return {(row[0], row[1]) for row in rows}
+    def states(self, kinds: Iterable[ObjectType]) -> dict[str, str]:
+        """Say of types that belong to others how far they are: `backfill`, `noted` once their parents are to be asked, or `complete`."""
+        names = [kind.name for kind in kinds]
+        if not names:
+            return {}
+        rows = self._all(
+            "select type, state, exists (select 1 from stripe_sync.slices s where s.account_id = c.account_id and s.type = c.type) "
+            "from stripe_sync.checkpoints c where account_id = ? and type in (select unnest(?::varchar[]))",
+            names,
+        )
+        return {name: NOTED if state == BACKFILL and noted else state for name, state, noted in rows}
 
-    def answered(self, progresses: Sequence[PendingProgress]) -> None:
-        """Strike out what has been answered; move the cursor of what has been answered in part."""
-        numbers = [progress.number for progress in progresses if progress.done and progress.number is not None]
-        if numbers:
-            self._run("delete from stripe_sync.pending where account_id = ? and number in (select unnest(?::bigint[]))", numbers)
-        unnumbered = [progress for progress in progresses if progress.done and progress.number is None]
-        if unnumbered:
+    def _save_part(self, kind: ObjectType, part: int, stored: Sequence[StoredSlice], progresses: Sequence[SliceProgress]) -> None:
+        known = {piece.range.number: (piece.cursor, piece.done) for piece in stored}
+        known |= {progress.number: (progress.cursor, progress.done) for progress in progresses}
+        ranges = max([tuple(piece.range for piece in stored), *(progress.ranges for progress in progresses)], key=len)
+        self._run("delete from stripe_sync.slices where account_id = ? and type = ? and part = ?", kind.name, part)
+        for piece in ranges:
+            cursor, done = known.get(piece.number, (None, False))
             self._run(
-                "delete from stripe_sync.pending where account_id = ? and (type, purpose, object_id) in "
-                "(select unnest(?::varchar[]), unnest(?::varchar[]), unnest(?::varchar[]))",
-                [progress.kind.name for progress in unnumbered],
-                [progress.purpose for progress in unnumbered],
-                [progress.object_id for progress in unnumbered],
-            )
-        for progress in progresses:
-            if not progress.done:
-                self._run(
-                    "update stripe_sync.pending set cursor = $5 where account_id = $1 and type = $2 and purpose = $3 and object_id = $4",
-                    progress.kind.name,
-                    progress.purpose,
-                    progress.object_id,
-                    progress.cursor,
-                )
-
-    def oldest_open(self, kind: ObjectType) -> int | None:
-        """Say when the oldest object was created that may still change without an event (seconds); none if there is none."""
-        if not kind.open:
-            return None
-        states = " or ".join(f"{quoted(name)} in ({', '.join(literal(value) for value in values)})" for name, values in kind.open.items())
-        query = f"select epoch(min(created))::bigint from {table(kind)} where _account_id = ? and _deleted_at is null and ({states})"
-        found = self._all(query)[0][0]
-        return None if found is None else int(found)
+                "insert into stripe_sync.slices values (?, ?, ?, ?, ?, ?, ?, ?)",
+                kind.name, piece.number, piece.gte, piece.lt, cursor, done, part,
+            )  # fmt: skip
 
     def bury(self, kind: ObjectType, error: RequestError, params: object, *, attempts: int) -> None:
         """Keep a request that could not be completed, to be driven again."""
@@ -241,12 +210,17 @@ class Ledger:
         letters = "select type, min(reason), count(*) from stripe_sync.dead_letters where account_id = ? and attempts = 0 group by 1"
         return {name: f"{reason} ({count} such)" if count > 1 else reason for name, reason, count in self._all(letters)}
 
-    def forget_dead_letters(self, kind: ObjectType, *, begun: bool) -> None:
-        """Drop a type's dead letters: everything that they stood for is being asked for again.
+    def forget_dead_letters(self, kinds: Iterable[ObjectType], *, begun: Iterable[str]) -> None:
+        """Drop the types' dead letters: everything that they stood for is being asked for again.
 
         What could not be stored is asked for again only where the type is `begun` from the start.
         """
-        self._run(f"delete from stripe_sync.dead_letters where account_id = ? and type = ? and (attempts > 0 or {begun})", kind.name)
+        self._run(
+            "delete from stripe_sync.dead_letters where account_id = $1 and type in (select unnest($2::varchar[])) "
+            "and (attempts > 0 or type in (select unnest($3::varchar[])))",
+            [kind.name for kind in kinds],
+            list(begun),
+        )
 
     def begin_run(self, run_id: str) -> float:
         """Note that a run has started, and that runs which never said how they ended were interrupted.
@@ -271,14 +245,13 @@ class Ledger:
             "where run_id = ?",
             [state, requests, sum(row.rows for row in rows), throttled, seconds, json.dumps(details), run_id],
         )
-        for row in rows:
-            self._connection.execute(
-                "insert into stripe_sync.run_types values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [run_id, self._account_id, row.type, row.state, row.rows, row.requests, row.seconds, row.reason, row.request_id],
+        if rows:
+            columns = zip(
+                *((row.type, row.state, row.rows, row.requests, row.seconds, row.reason, row.request_id) for row in rows), strict=True
             )
-
-    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        return self._connection.execute(query, [self._account_id, *values]).fetchall()
-
-    def _run(self, statement: str, *values: object) -> None:
-        self._connection.execute(statement, [self._account_id, *values])
+            kinds = ("varchar", "varchar", "bigint", "bigint", "double", "varchar", "varchar")
+            unnested = ", ".join(f"unnest(${number}::{kind}[])" for number, kind in enumerate(kinds, 3))
+            self._connection.execute(
+                f"insert into stripe_sync.run_types select $1, $2, {unnested}",
+                [run_id, self._account_id, *(list(column) for column in columns)],
+            )

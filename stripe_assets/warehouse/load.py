@@ -11,7 +11,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from stripe_assets.catalog.types import Column, Kind, ObjectType
+from stripe_assets.catalog.types import Column, Form, Kind, ObjectType
 from stripe_assets.warehouse.tables import literal, quoted, table
 
 JSON_TYPES = {
@@ -29,6 +29,7 @@ JSON_TYPES = {
 def incoming(objects: Sequence[msgspec.Raw], read_at: Sequence[float], parents: Sequence[str | None]) -> pa.Table:
     """Lay raw objects out for DuckDB: `raw`, `read_at` (microseconds since 1970) and `parent`, one row each.
 
+    `parent` is an id, or JSON with several where objects are asked for by more than their parent.
     The bytes are copied once, without an object for each: 3 microseconds an object (2026-11).
     """
     offsets = array("q", [0])
@@ -55,7 +56,7 @@ def stage(
     the type's.
     """
     shape = "{" + ",".join(f'"{column.name}":"{JSON_TYPES[column.kind]}"' for column in _parsed(kind)) + "}"
-    columns = ",\n    ".join(f"{_expression(column, kind)} as {quoted(column.name)}" for column in kind.columns)
+    columns = ",\n    ".join(f"{_expression(column, kind, account_id)} as {quoted(column.name)}" for column in kind.columns)
     name = f"staged_{kind.name}"
     connection.execute(f"""
         create or replace temp table {name} as
@@ -65,7 +66,7 @@ def stage(
           {"raw" if keep_raw else "case when o.id is null then raw end"} as _raw
         from parsed
     """)
-    if unreadable := _keep_latest(connection, name):
+    if unreadable := _keep_latest(connection, name, key(kind)):
         on_unreadable(unreadable)
     return name
 
@@ -76,12 +77,24 @@ def upsert(connection: duckdb.DuckDBPyConnection, kind: ObjectType, staged: str)
     Delete and insert, without a primary key: 46,000 rows a second against 14,000 to 20,000 for an upsert over an index
     (measured 2026-11 at 1,000,000 rows). The bounds of `created` let DuckDB pass over most of the table.
     """
+    if kind.form is Form.SINGLE and kind.parent is None:
+        return _insert(connection, kind, staged)  # a row per sync
     bounds = ""
     if kind.has_created:
         low, high, nulls = _row(connection, f"select min(created), max(created), count(*) - count(created) from {staged}")
         if low is not None and not nulls:
             bounds = f" and t.created between {literal(str(low))}::timestamptz and {literal(str(high))}::timestamptz"
-    connection.execute(f"delete from {table(kind)} t using {staged} s where t.id = s.id and t._account_id = s._account_id{bounds}")
+    same = " and ".join(f"t.{quoted(name)} = s.{quoted(name)}" for name in key(kind))
+    connection.execute(f"delete from {table(kind)} t using {staged} s where {same} and t._account_id = s._account_id{bounds}")
+    return _insert(connection, kind, staged)
+
+
+def key(kind: ObjectType) -> tuple[str, ...]:
+    """Name the columns that tell one object of an account from another."""
+    return ("id", kind.parent.column) if kind.keyed_by_parent and kind.parent is not None else ("id",)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, kind: ObjectType, staged: str) -> int:
     names = ", ".join(quoted(column.name) for column in kind.columns)
     inserted = connection.execute(
         f"insert into {table(kind)} ({names}, _account_id, _synced_at, _deleted_at, _raw) "
@@ -93,7 +106,7 @@ def upsert(connection: duckdb.DuckDBPyConnection, kind: ObjectType, staged: str)
 def embedded(parent: str, child: ObjectType) -> str:
     """Write the query that finds a child type's objects inside the staged parents, as a source for `stage`."""
     assert child.parent is not None and child.parent.embedded is not None
-    field = quoted(child.parent.embedded)
+    field = place(child.parent.embedded)
     return f"""(select unnest(from_json({field}, '{{"data":["JSON"]}}').data) as raw,
         epoch_us(_synced_at) as read_at, id as parent from {parent} where {field} is not null)"""
 
@@ -101,38 +114,91 @@ def embedded(parent: str, child: ObjectType) -> str:
 def cut_short(parent: str, child: ObjectType) -> str:
     """Write the query that finds the staged parents whose embedded list has more: `parent_id` and the last `cursor`."""
     assert child.parent is not None and child.parent.embedded is not None
-    field = quoted(child.parent.embedded)
-    return f"""select id as parent_id, list_last(l.data).id as cursor from
-        (select id, from_json({field}, '{{"has_more":"BOOLEAN","data":[{{"id":"VARCHAR"}}]}}') as l from {parent}) where l.has_more"""
+    field = place(child.parent.embedded)
+    return f"""select id as parent_id, list_last(l.data).id as cursor, _synced_at as noted_at from
+        (select id, _synced_at, from_json({field}, '{{"has_more":"BOOLEAN","data":[{{"id":"VARCHAR"}}]}}') as l from {parent})
+        where l.has_more"""
+
+
+def place(path: str, of: str = "") -> str:
+    """Write the expression for a field of an object, which may lie deeper: `amount_details.line_items`. `of`: the table's alias."""
+    column, _, inside = path.partition(".")
+    name = f"{of}.{quoted(column)}" if of else quoted(column)
+    return f"json_extract({name}, {literal(f'$.{inside}')})" if inside else name
 
 
 def forget_vanished_children(connection: duckdb.DuckDBPyConnection, parent: str, child: ObjectType) -> None:
     """Mark the children that the staged parents no longer have as deleted, where the whole list was embedded."""
     assert child.parent is not None
-    cut = cut_short(parent, child)
+    cut = f"select parent_id from ({cut_short(parent, child)})"
     connection.execute(f"""
         update {table(child)} t set _deleted_at = p._synced_at from {parent} p
         where t.{quoted(child.parent.column)} = p.id and t._account_id = p._account_id
-          and t._deleted_at is null and t._synced_at < p._synced_at and p.{quoted(child.parent.embedded or "")} is not null
-          and p.id not in (select parent_id from ({cut}))
+          and t._deleted_at is null and t._synced_at < p._synced_at
+          and json_array_length({place(child.parent.embedded or "", "p")}, '$.data') is not null
+          and p.id not in ({cut})
     """)
 
 
-def forget_unseen_children(connection: duckdb.DuckDBPyConnection, child: ObjectType, number: int, *, account_id: str) -> None:
-    """Mark as deleted what a parent's list did not give between the parent's reading and the end of the list.
+def forget_unseen_children(connection: duckdb.DuckDBPyConnection, child: ObjectType, numbers: Sequence[int], *, account_id: str) -> None:
+    """Mark as deleted what parents' lists did not give, from the notes that they were asked for by (`numbers`) to their end.
 
-    `number` is the note that the list was asked for by: a parent that was read again meanwhile has another one.
+    A parent that was read again meanwhile has another note, and one whose list is not read whole has no time. While the
+    type is read from the start, the end of that will tell.
     """
     assert child.parent is not None
-    if child.parent.embedded is None:
-        return
+    connection.execute(
+        f"""
+        update {table(child)} t set _deleted_at = now() from stripe_sync.pending n
+        where n.number in (select unnest($1::bigint[])) and n.account_id = $2 and t.{quoted(child.parent.column)} = n.object_id
+          and t._account_id = n.account_id and t._deleted_at is null and t._synced_at < n.noted_at
+          and n.type not in (select type from stripe_sync.checkpoints where account_id = $2 and state = 'backfill')
+        """,
+        [list(numbers), account_id],
+    )
+
+
+def forget_orphans(connection: duckdb.DuckDBPyConnection, kind: ObjectType, child: ObjectType, *, account_id: str) -> None:
+    """Mark the children of deleted parents as deleted with them: no event tells of those, and their lists are gone."""
+    assert child.parent is not None
+    if child.parent.ids is not None:
+        return  # what they belong to is not the object that names them
     connection.execute(f"""
-        update {table(child)} t set _deleted_at = now() from stripe.{quoted(child.parent.type)} p, stripe_sync.pending n
-        where n.number = {number} and n.account_id = {literal(account_id)}
-          and p.id = n.object_id and p._account_id = n.account_id
-          and t.{quoted(child.parent.column)} = p.id and t._account_id = p._account_id
-          and t._deleted_at is null and t._synced_at < p._synced_at
+        update {table(child)} t set _deleted_at = p._deleted_at from {table(kind)} p
+        where t.{quoted(child.parent.column)} = p.id and t._account_id = p._account_id and p._account_id = {literal(account_id)}
+          and p._deleted_at is not null and t._deleted_at is null
     """)
+
+
+def leave_out(connection: duckdb.DuckDBPyConnection, staged: str, paths: Iterable[str]) -> None:
+    """Take out of staged objects what is there only because it was asked for on the children's behalf, and is now theirs.
+
+    The same object without it, in an event's payload say, would make another row otherwise.
+    """
+    for path in paths:
+        column, *inside = path.split(".")
+        patch = "null"
+        for name in reversed(inside):
+            patch = f'{{"{name}":{patch}}}'
+        left = f"json_merge_patch({quoted(column)}, {literal(patch)})" if inside else "null"
+        connection.execute(f"update {staged} set {quoted(column)} = {left} where {place(path)} is not null")
+
+
+def news(connection: duckdb.DuckDBPyConnection, kind: ObjectType, staged: str, *, told: Iterable[str] | None) -> str:
+    """Write the ids of the staged objects that are `told` of (none: all) into a temporary table, and of those that the mirror
+    has not, or has otherwise; give its name."""
+    name = f"news_{kind.name}"
+    if told is None:
+        connection.execute(f"create or replace temp table {name} as select id from {staged}")
+        return name
+    columns = ", ".join(quoted(column.name) for column in kind.columns)
+    connection.execute(f"""
+        create or replace temp table {name} as
+        select id from (select {columns}, _account_id from {staged} except
+          select {columns}, _account_id from {table(kind)} where id in (select id from {staged}) and _deleted_at is null)
+    """)
+    connection.execute(f"insert into {name} select unnest(?::varchar[])", [list(told)])
+    return name
 
 
 def mark_deleted(
@@ -155,15 +221,23 @@ def _parsed(kind: ObjectType) -> Iterable[Column]:
 
 
 def _from_parent(column: Column, kind: ObjectType) -> bool:
-    return kind.parent is not None and not kind.parent.stated and column.name == kind.parent.column
+    return column.name in _owners(kind) and (kind.parent is None or not kind.parent.stated or column.name != kind.parent.column)
 
 
-def _expression(column: Column, kind: ObjectType) -> str:
+def _owners(kind: ObjectType) -> list[str]:
+    """Name the columns with the ids of those that the objects were asked for by, in the order in which `parent` has them."""
+    return [] if kind.parent is None else [kind.parent.column, *(f"{param}_id" for param in kind.parent.each)]
+
+
+def _expression(column: Column, kind: ObjectType, account_id: str) -> str:
     value = f"o.{quoted(column.name)}"
-    if _from_parent(column, kind):
-        return "parent"
-    if kind.parent is not None and column.name == kind.parent.column:
-        return f"coalesce({_identifier(value) if column.kind is Kind.ID else value}, parent)"
+    if column.name == "id" and kind.form is Form.SINGLE and kind.parent is None:
+        return f"case when o is not null then coalesce({value}, {literal(account_id)} || '_' || read_at) end"
+    if column.name in (owners := _owners(kind)):
+        parent = "parent" if len(owners) == 1 else f"json_extract_string(parent, '$[{owners.index(column.name)}]')"
+        if _from_parent(column, kind):
+            return parent
+        return f"coalesce({_identifier(value) if column.kind is Kind.ID else value}, {parent})"
     match column.kind:
         case Kind.TIMESTAMP:
             return f"try(make_timestamptz({value} * 1000000))"
@@ -180,14 +254,15 @@ def _identifier(value: str) -> str:
     return f"case when starts_with({value}, '{{') then try(json_extract_string({value}, '$.id')) else {value} end"
 
 
-def _keep_latest(connection: duckdb.DuckDBPyConnection, staged: str) -> list[str]:
-    """Leave one row for each id, the latest; take out what has none, and give it back as it was received."""
-    total, named, distinct = _row(connection, f"select count(*), count(id), count(distinct id) from {staged}")
+def _keep_latest(connection: duckdb.DuckDBPyConnection, staged: str, names: Sequence[str]) -> list[str]:
+    """Leave one row for each key, the latest; take out what has no id, and give it back as it was received."""
+    columns = ", ".join(quoted(name) for name in names)
+    total, named, distinct = _row(connection, f"select count(*), count(id), count(distinct ({columns})) from {staged}")
     unreadable = connection.execute(f"delete from {staged} where id is null returning _raw").fetchall() if total != named else []
     if named != distinct:
         connection.execute(f"""
             delete from {staged} where rowid not in (
-              select arg_max(rowid, (_synced_at, rowid)) from {staged} group by id)
+              select arg_max(rowid, (_synced_at, rowid)) from {staged} group by {columns})
         """)
     return [raw or "" for (raw,) in unreadable]
 

@@ -33,15 +33,18 @@ BOOKS = (
     """create table if not exists stripe_sync.checkpoints (
         account_id varchar not null, type varchar not null, state varchar not null, events_from bigint,
         created_from bigint, since bigint, started_at timestamptz not null, updated_at timestamptz not null)""",
-    # The open and finished slices of a backfill; together they always cover the whole of `created` time.
+    # The open and finished slices of a backfill; those of one part (the list may be read once more with other parameters)
+    # always cover the whole of `created` time between them.
     """create table if not exists stripe_sync.slices (
         account_id varchar not null, type varchar not null, slice integer not null,
-        created_gte bigint, created_lt bigint, cursor varchar, done boolean not null)""",
-    # Requests still to be made for one object each: rows, never tasks. `purpose`: 'children' of it, or 'object' itself.
+        created_gte bigint, created_lt bigint, cursor varchar, done boolean not null, part integer not null default 0)""",
+    # Requests still to be made for one object each: rows, never tasks. `purpose`: 'children' of it, 'hidden' ones that belong to
+    # it, or the 'object' itself; 'missing' where Stripe had nothing to be asked. `further`: what else the request needs to say.
+    # Children that were read before `noted_at` and are not in the list any more are gone (none: the list is not read whole).
     "create sequence if not exists stripe_sync.pending_numbers",
     """create table if not exists stripe_sync.pending (
         number bigint not null default nextval('stripe_sync.pending_numbers'), account_id varchar not null,
-        type varchar not null, purpose varchar not null, object_id varchar not null, cursor varchar)""",
+        type varchar not null, purpose varchar not null, object_id varchar not null, cursor varchar, further json, noted_at timestamptz)""",
     # What events said; kept until applied, and a little longer because windows overlap.
     """create table if not exists stripe_sync.changes (
         account_id varchar not null, event_id varchar not null, event_type varchar not null, created bigint not null,

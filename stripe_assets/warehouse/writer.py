@@ -5,22 +5,23 @@ on reading meanwhile. How rows are made belongs in `load`, what progress means i
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import duckdb
 
-from stripe_assets.catalog.types import Catalog, ObjectType
+from stripe_assets.catalog.types import Catalog, Fresh, ObjectType
 from stripe_assets.errors import WarehouseError
 from stripe_assets.queues.channel import Channel
 from stripe_assets.warehouse import load
 from stripe_assets.warehouse.changes import Verdicts, forget_applied, kinds_changed, store_events
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.deliveries import Changes, Delivery, Gone, ListDone, Objects, PendingProgress, SliceProgress
+from stripe_assets.warehouse.families import Family, forget_orphans
 from stripe_assets.warehouse.ledger import Ledger
 from stripe_assets.warehouse.tables import literal
 
@@ -48,7 +49,13 @@ class Writer:
         keep_raw: bool = True,
         on_rows: Callable[[str, int], None] = lambda _name, _rows: None,
     ) -> None:
-        """Write rows of the `selected` types only. `on_rows` is told after each commit how many rows of which type."""
+        """Write rows of the `selected` types only. `on_rows` is told after each commit how many rows of which type.
+
+        `begun` are the types whose parents are asked one by one in this run: set before the first of them is. `noted` counts
+        by type the notes of children to be asked for that were made on the way.
+        """
+        self.begun: frozenset[str] = frozenset()
+        self.noted: Counter[str] = Counter()
         self.channel: Channel[Delivery] = Channel(CAPACITY, weigh=lambda delivery: delivery.weight)
         self._database = database
         self._catalog = catalog
@@ -130,12 +137,19 @@ class Writer:
                     account_id=self._account_id,
                     api_version=self._catalog.api_version,
                     now=now,
-                    trust_payloads=kind.name not in read_again,
+                    trust_payloads=kind.name not in read_again and not self._requests_children(kind),
                 )
                 self._store_source(connection, kind, verdicts.payloads, rows)
                 verdicts.settle(connection, self._catalog.children(kind.name))
+                for child in self._catalog.children(kind.name):
+                    forget_orphans(connection, self._catalog, child, account_id=self._account_id)
         forget_applied(connection, account_id=self._account_id, before=forget_before)
         return rows
+
+    def _requests_children(self, kind: ObjectType) -> bool:
+        """Say whether children that follow this type come inside it on request only: then no event's payload has them."""
+        children = [child for child in self._catalog.children(kind.name) if child.name in self._selected and child.fresh is Fresh.PARENT]
+        return any(child.parent is not None and child.parent.expand for child in children)
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         try:
@@ -170,12 +184,24 @@ class Writer:
             return
         read_at = list(chain.from_iterable([delivery.read_at] * len(delivery.objects) for delivery in deliveries))
         parents = list(chain.from_iterable([delivery.parent_id] * len(delivery.objects) for delivery in deliveries))
+        told = [noted.object_id for noted in (delivery.progress for delivery in deliveries) if _is_of_one(noted)]
         connection.register("incoming", load.incoming(objects, read_at, parents))
-        self._store_source(connection, kind, "incoming", rows)
+        self._store_source(connection, kind, "incoming", rows, told=told)
         connection.unregister("incoming")
 
-    def _store_source(self, connection: duckdb.DuckDBPyConnection, kind: ObjectType, source: str, rows: dict[str, int]) -> None:
-        """Store objects of a type, and those of its children that they contain."""
+    def _store_source(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        kind: ObjectType,
+        source: str,
+        rows: dict[str, int],
+        *,
+        told: Iterable[str] | None = None,
+    ) -> None:
+        """Store objects of a type, and those of its children that they contain; note the children that are to be asked for.
+
+        `told`: those that are known to have changed (none: all).
+        """
         ledger = Ledger(connection, self._account_id)
         staged = load.stage(
             connection,
@@ -185,26 +211,34 @@ class Writer:
             keep_raw=self._keep_raw,
             on_unreadable=partial(ledger.bury_unreadable, kind),
         )
+        family = self._family(connection, kind)
+        if family is not None:
+            for child in family.inside:
+                self._store_source(connection, child, load.embedded(staged, child), rows, told=())
+            family.take_out(staged, told=told)
         if kind.name in self._selected:
             rows[kind.name] += load.upsert(connection, kind, staged)
-        for child in self._catalog.children(kind.name):
-            assert child.parent is not None
-            if child.parent.embedded is None or child.name not in self._selected:
-                continue
-            self._store_source(connection, child, load.embedded(staged, child), rows)
-            load.forget_vanished_children(connection, staged, child)
-            ledger.pend_children(child, load.cut_short(staged, child))
+        if family is not None:
+            self.noted += family.note(staged)
         connection.execute(f"drop table {staged}")
+
+    def _family(self, connection: duckdb.DuckDBPyConnection, kind: ObjectType) -> Family | None:
+        children = self._catalog.children(kind.name)
+        if not children:
+            return None
+        return Family(connection, kind, children, account_id=self._account_id, selected=self._selected, begun=self.begun)
 
     def _store_events(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Changes]) -> None:
         for delivery in deliveries:
-            store_events(connection, delivery.events, delivery.since, account_id=self._account_id)
+            store_events(connection, delivery.events, delivery.since, self._catalog, account_id=self._account_id)
 
     def _store_gone(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Gone]) -> None:
         for gone in deliveries:
             source = f"select {literal(gone.object_id)} as id, to_timestamp({gone.read_at}) as deleted_at"
             children = self._catalog.children(gone.kind.name)
             load.mark_deleted(connection, gone.kind, source, account_id=self._account_id, children=children)
+            for child in children:
+                forget_orphans(connection, self._catalog, child, account_id=self._account_id)
 
     def _store_progress(self, connection: duckdb.DuckDBPyConnection, ledger: Ledger, batch: Sequence[Delivery]) -> None:
         slices: dict[ObjectType, list[SliceProgress]] = defaultdict(list)
@@ -218,10 +252,20 @@ class Writer:
                 answered.append(delivery.progress)
         for kind, progresses in slices.items():
             ledger.save_slices(kind, progresses)
+        told: dict[ObjectType, list[int]] = defaultdict(list)
         for progress in answered:
-            if progress.done and progress.number is not None and progress.purpose == "children":
-                load.forget_unseen_children(connection, progress.kind, progress.number, account_id=self._account_id)
+            if progress.done and not progress.missing and progress.number is not None and progress.purpose == "children":
+                told[progress.kind].append(progress.number)
+        for kind, numbers in told.items():
+            load.forget_unseen_children(connection, kind, numbers, account_id=self._account_id)
         ledger.answered(answered)
         for delivery in batch:
             if isinstance(delivery, ListDone):
-                ledger.finish(delivery.kind, created_from=delivery.created_from, whole=delivery.whole)
+                ledger.finish(delivery.kind, created_from=delivery.created_from, whole=delivery.whole, spare=delivery.spare)
+                if delivery.whole:
+                    forget_orphans(connection, self._catalog, delivery.kind, account_id=self._account_id)
+
+
+def _is_of_one(progress: SliceProgress | PendingProgress | None) -> TypeGuard[PendingProgress]:
+    """Say whether an object was asked for by its id, because something has changed."""
+    return isinstance(progress, PendingProgress) and progress.purpose == "object"

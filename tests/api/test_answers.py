@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from stripe_assets.api.answers import Answer, Page, Stub, read_page, read_stub, refusal
-from stripe_assets.errors import CursorLost, Missing, Refused, Rejected, RequestError, Throttled, Transient, Unauthorized
+from stripe_assets.api.answers import Answer, Page, Stub, cut_short, read_page, read_single, read_stub, read_token_page, refusal
+from stripe_assets.errors import CursorLost, Declined, Missing, Refused, Rejected, RequestError, Throttled, Transient, Unauthorized
 
 
 def answer(body: bytes) -> Answer:
@@ -42,6 +42,57 @@ def test_an_object_says_whose_it_is_and_whether_it_was_deleted() -> None:
     """Deleted objects are answered as a stub with status 200."""
     bodies = [b'{"id":"cus_1","object":"customer","created":7}', b'{"id":"cus_1","object":"customer","deleted":true}']
     assert [read_stub(answer(body)) for body in bodies] == [Stub("cus_1", 7), Stub("cus_1", None, deleted=True)]
+
+
+def test_a_page_of_version_two_goes_on_by_its_token_and_its_times_are_text() -> None:
+    """The next page is asked for by a token, never by the last object's id; seconds are what windows are told by."""
+    things = b'{"data":[{"id":"evt_2","created":"2026-09-21T14:13:20.500Z"},{"id":"evt_1"}],'
+    page = read_token_page(answer(things + b'"next_page_url":"/v2/core/events?limit=2&page=t%2F1"}'))
+    assert (page.first, page.last) == (Stub("evt_2", 1_790_000_000), Stub("evt_1"))
+    assert (page.has_more, page.cursor) == (True, "t/1")
+    last = read_token_page(answer(b'{"data":[{"id":"evt_0"}],"next_page_url":null,"previous_page_url":"/v2/core/events?page=x"}'))
+    assert (last.has_more, last.token, len(last.objects)) == (False, None, 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data":[{"id":"evt_1"}]}',
+        b'{"data":[{"id":"evt_1"}],"next_page_url":"/v2/core/events?limit=2"}',
+        b'{"data":[{"id":"evt_1","created":5}],"next_page_url":null}',
+        b'{"data":[{"object":"v2.core.event"}],"next_page_url":null}',
+        b"<html>",
+    ],
+    ids=["no next page", "no token", "seconds", "no id", "html"],
+)
+def test_what_is_no_page_of_version_two_is_asked_for_again(body: bytes) -> None:
+    """Without a word about the next page it would be taken for the last."""
+    with pytest.raises(Transient):
+        read_token_page(answer(body))
+
+
+def test_a_single_object_is_a_page_by_itself_with_or_without_an_id() -> None:
+    """A balance has none."""
+    body = b'{"object":"balance","available":[{"amount":1}]}'
+    assert read_single(answer(body)) == Page((msgspec.Raw(body),), has_more=False, first=None, last=None)
+    for damaged in (body[:-1], b"[]", b"null", b"<html>"):
+        with pytest.raises(Transient):
+            read_single(answer(damaged))
+
+
+def test_lists_that_are_cut_short_are_found_however_deep_they_lie() -> None:
+    """Some lists lie two objects deep, and most parents have no such object at all."""
+    inside = {"data": [{"id": "li_1"}, {"id": "li_2"}], "has_more": True}
+    things: list[Any] = [
+        {"id": "qt_1", "computed": {"upfront": {"line_items": inside}}},
+        {"id": "qt_2", "computed": {"upfront": {"line_items": {**inside, "has_more": False}}}},
+        {"id": "qt_3", "computed": {"upfront": None}},
+        {"id": "qt_4"},
+    ]
+    page = Page(tuple(msgspec.Raw(msgspec.json.encode(thing)) for thing in things), has_more=False, first=None, last=None)
+    assert cut_short(page, "computed.upfront.line_items") == [("qt_1", "li_2")]
+    flat = Page((msgspec.Raw(msgspec.json.encode({"id": "in_1", "lines": inside})),), has_more=False, first=None, last=None)
+    assert cut_short(flat, "lines") == [("in_1", "li_2")]
 
 
 WHOLE = b'{"object":"list","data":[{"id":"ch_1","created":5,"note":"caf\xc3\xa9"}],"has_more":false}'
@@ -117,7 +168,10 @@ HTML = b"<html><h1>Access denied by your company</h1></html>"
         (400, {}, fault(code="resource_missing", param="customer"), Rejected),
         (400, {}, fault(code="parameter_unknown", param="starting_after"), Rejected),
         (400, {}, fault(param="limit"), Rejected),
-        (400, {}, fault(), Refused),
+        (400, {}, fault(), Declined),
+        (400, {}, fault(message="Your account is not set up to use Issuing."), Refused),
+        (400, {}, fault(message="Accounts v2 is not enabled for your account."), Refused),
+        (400, {}, fault(message="Treasury hasn't been activated: please sign up first."), Refused),
         (400, {}, HTML, Rejected),
         (400, TRY, fault(), Transient),
         (402, {}, fault(code="card_declined"), Rejected),
@@ -172,10 +226,11 @@ def test_a_429_keeps_its_reason(reason: str | None) -> None:
         ("1e999", None),
     ],
 )
-def test_retry_after_is_read_as_seconds(text: str, seconds: float | None) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_read_as_seconds(text: str, seconds: float | None, status: int) -> None:
     """Nonsense in it may not stop a sync for ever."""
-    error = refusal("/v1/charges", 429, {"retry-after": text}, fault())
-    assert isinstance(error, Throttled)
+    error = refusal("/v1/charges", status, {"retry-after": text}, fault())
+    assert isinstance(error, Throttled | Transient)
     assert error.retry_after == seconds
 
 
@@ -183,6 +238,13 @@ def test_stripes_words_and_code_are_passed_on() -> None:
     """The message names the missing permission: that is what the user has to know."""
     error: RequestError = refusal("/v1/charges", 403, {"request-id": "req_9"}, fault(code="more_permissions_required"))
     assert (str(error), error.code) == ("GET /v1/charges (request req_9): Stripe's words.", "more_permissions_required")
+
+
+def test_the_missing_permission_comes_first() -> None:
+    """It is what has to be ticked in the dashboard; the rest of the sentence is long."""
+    said = "The provided key 'rk_test_***' does not have the required permissions. Having the 'rak_charge_read' permission would help."
+    error = refusal("/v1/charges", 403, {"request-id": "req_9"}, fault(message=said))
+    assert str(error) == f"needs the permission rak_charge_read: GET /v1/charges (request req_9): {said}"
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ import pytest
 from virtual_time import run
 
 from stripe_assets.api.answers import Answer, read_page
-from stripe_assets.api.client import ATTEMPTS, THROTTLED_ATTEMPTS, Request, StripeClient
+from stripe_assets.api.client import ATTEMPTS, LONGEST_ASKED_FOR, LONGEST_PAUSE, THROTTLED_ATTEMPTS, Request, StripeClient
 from stripe_assets.errors import MirrorError, Rejected, RequestError, Throttled, Transient, Unauthorized
 from stripe_assets.limits.limiter import Limits
 from stripe_assets.limits.priority import Priority
+from stripe_assets.limits.tally import Snapshot
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.faults import NAMES
 from stripe_assets.simulator.http import application
@@ -153,30 +154,59 @@ def test_retries_of_different_kinds_are_counted_apart(make_client: MakeClient) -
     assert len(app.asked_at) == 32
 
 
-@pytest.mark.parametrize("reason", [None, "global-rate", "endpoint-rate", "global-concurrency", "resource-specific"])
-def test_retry_after_is_obeyed(make_client: MakeClient, reason: str | None) -> None:
+REASONS = [None, "global-rate", "endpoint-rate", "global-concurrency", "resource-specific"]
+COME_BACK = [*((429, {"stripe-rate-limited-reason": reason} if reason else {}) for reason in REASONS), (503, {}), (500, {}), (409, {})]
+
+
+@pytest.mark.parametrize(("status", "headers"), COME_BACK)
+def test_retry_after_is_obeyed(make_client: MakeClient, status: int, headers: dict[str, str]) -> None:
     """Whoever knows best says when to come back."""
-    headers = {"retry-after": "33", **({"stripe-rate-limited-reason": reason} if reason else {})}
-    app = Moody([(429, headers, b""), (200, {}, b"done")])
+    app = Moody([(status, {"retry-after": "33", **headers}, b""), (200, {}, b"done")])
     assert ask(make_client(app))[0] == b"done"
     assert len(app.pauses) == 1
     assert 33 <= app.pauses[0] <= 34
 
 
-def test_a_limiters_429_reaches_the_limiter(make_client: MakeClient) -> None:
-    """The next requests have to be fewer."""
+@pytest.mark.parametrize(("status", "headers"), COME_BACK)
+def test_no_retry_after_stops_a_sync_for_long(make_client: MakeClient, status: int, headers: dict[str, str]) -> None:
+    """A balancer that says `86400` means something else: the question is put again, for everyone who waits for that bucket."""
+    app = Moody([(status, {"retry-after": "86400", **headers}, b""), (200, {}, b"done")])
+    assert ask(make_client(app))[0] == b"done"
+    assert len(app.pauses) == 1
+    assert LONGEST_ASKED_FOR <= app.pauses[0] <= LONGEST_ASKED_FOR + 1
 
-    async def main() -> tuple[float | None, dict[str, int]]:
-        app = Moody([(429, {"stripe-rate-limited-reason": "global-rate"}, b""), (429, {}, b""), (200, {}, b"done")])
+
+def test_a_server_that_is_down_and_says_so_is_given_up_after_bounded_time(make_client: MakeClient) -> None:
+    """Seven pauses of a minute: long enough for a restart, short enough for somebody who waits."""
+    app = Moody([(503, {"retry-after": "3600"}, b"")])
+    error, seconds = ask(make_client(app))
+    assert isinstance(error, Transient)
+    assert (error.retry_after, len(app.asked_at)) == (3600.0, ATTEMPTS)
+    assert LONGEST_ASKED_FOR * (ATTEMPTS - 1) < seconds < (LONGEST_ASKED_FOR + LONGEST_PAUSE) * (ATTEMPTS - 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "rates", "in_flight"),
+    [
+        ("global-rate", {"account"}, set()),
+        ("endpoint-rate", {"GET /v1/charges"}, set()),
+        ("global-concurrency", set(), {"account"}),
+        ("endpoint-concurrency", set(), {"GET /v1/charges"}),
+    ],
+)
+def test_a_limiters_429_reaches_the_limiter(make_client: MakeClient, reason: str, rates: set[str], in_flight: set[str]) -> None:
+    """The next requests have to be fewer, of what the reason names."""
+
+    async def main() -> Snapshot:
+        busy, locked = (429, {"stripe-rate-limited-reason": reason}, b""), (429, {}, b"")
+        app = Moody([busy] * 8 + [locked] * 2 + [(200, {}, b"done")])
         async with make_client(app) as client:
-            await client.get(CHARGES, body)
-            snapshot = client.limiter.snapshot()
-        return snapshot.rate, snapshot.throttled
+            await asyncio.gather(*(client.get(CHARGES, body) for _ in range(8)))
+            return client.limiter.snapshot()
 
-    rate, throttled = run(main())
-    assert rate is not None
-    assert 90 <= rate < 100
-    assert throttled == {"global-rate": 1, "no reason given": 1}
+    snapshot = run(main())
+    assert (snapshot.learned_rates.keys(), snapshot.learned_in_flight.keys()) == (rates, in_flight)
+    assert snapshot.throttled == {reason: 8, "no reason given": 2}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from stripe_assets.catalog.extract import API
 from stripe_assets.catalog.facts import type_name
-from stripe_assets.catalog.types import Column, Fresh, Kind, Parent, build, everything, load
+from stripe_assets.catalog.types import Column, Fresh, Kind, Parent, build, load
 
 ISSUE_2 = {
     "customers", "products", "prices", "plans", "coupons", "promotion_codes",
@@ -45,23 +45,24 @@ def test_name_follows_from_the_path(path: str, name: str) -> None:
 def test_type_keeps_its_name_where_the_account_wants_to_be_asked_below_a_parent() -> None:
     """One table for one kind of object, whichever of its lists the account allows."""
     named_otherwise = {kind.name: kind.path for kind in load() if type_name(kind.path) != kind.name}
-    assert named_otherwise == {"payment_methods": "/v1/customers/{customer}/payment_methods"}
-    methods = everything()["payment_methods"]
+    assert named_otherwise == {"payout_balance_transactions": "/v1/balance_transactions"}  # asked for by another type's id
+    methods = load()["payment_methods"]
     assert (methods.path, methods.parent) == ("/v1/payment_methods", None)
     assert methods.fallback is not None
+    assert (methods.fallback.name, methods.fallback.path) == ("payment_methods", "/v1/customers/{customer}/payment_methods")
     assert methods.fallback.parent == Parent("customers", "customer", "customer", stated=True, embedded=None)
     assert methods.fallback.retrieve_path == methods.retrieve_path == "/v1/payment_methods/{payment_method}"
 
 
 def test_parents_stand_before_their_children() -> None:
     """Dagster wants results in this order, and a parent's rows are stored first."""
-    names = everything().names
-    assert all(names.index(kind.parent.type) < names.index(kind.name) for kind in everything() if kind.parent is not None)
+    names = load().names
+    assert all(names.index(kind.parent.type) < names.index(kind.name) for kind in load() if kind.parent is not None)
 
 
 def test_events_lead_to_one_type_each() -> None:
     """Several lists hold the same kind of object: a card belongs to a customer or to an account, and its event says to which."""
-    catalog = everything()
+    catalog = load()
     assert catalog.of_object("checkout.session") is catalog["checkout_sessions"]
     assert catalog.of_object("mandate") is None
     found = {name: kind.name if (kind := catalog.of_event(name)) else None for name in catalog.event_types}
@@ -77,22 +78,28 @@ def test_events_lead_to_one_type_each() -> None:
 
 
 def test_event_about_something_else_names_what_is_to_be_read_again() -> None:
-    catalog = everything()
+    catalog = load()
     assert catalog["customers"].told_of["customer.discount.deleted"] == "customer"
     assert catalog["entitlements_active_entitlements"].told_of == {"entitlements.active_entitlement_summary.updated": "customer"}
 
 
 def test_retrieve_path_is_the_one_below_the_list() -> None:
-    """Only invoice lines cannot be read alone: a change of one is read with its invoice."""
+    """Lines and what was single before cannot be read alone: a change of one is read with its parent."""
     catalog = load()
-    assert {kind.name for kind in catalog if kind.retrieve_path is None} == {"invoice_lines"}
-    below = {kind.name for kind in catalog if kind.retrieve_path and kind.retrieve_path.startswith(f"{kind.path}/{{")}
-    assert set(catalog.names) - below == {"invoice_lines", "payment_methods"}
+    assert {kind.name for kind in catalog if kind.retrieve_path is None} == {
+        "account", "apps_secrets", "balance", "balance_settings", "billing_meter_event_summaries", "checkout_session_line_items",
+        "credit_note_lines", "financial_connections_account_owners", "invoice_lines", "payment_intent_amount_details_line_items",
+        "payment_link_line_items", "quote_computed_upfront_line_items", "quote_line_items", "setup_attempts", "tax_associations",
+        "tax_calculation_line_items", "tax_settings", "tax_transaction_line_items",
+    }  # fmt: skip
     assert catalog["payment_methods"].retrieve_path == "/v1/payment_methods/{payment_method}"
     assert catalog["subscriptions"].retrieve_path == "/v1/subscriptions/{subscription_exposed_id}"
+    assert catalog["customer_tax_ids"].retrieve_path == "/v1/tax_ids/{id}"  # needs no customer
+    assert catalog["account_persons"].retrieve_path == "/v1/accounts/{account}/persons/{person}"  # not below `people`
+    assert catalog["customer_sources"].retrieve_path == "/v1/customers/{customer}/sources/{id}"  # reads cards and accounts too
 
 
-@pytest.mark.parametrize("kind", [kind for kind in everything() if kind.fresh is Fresh.EVENTS], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [kind for kind in load() if kind.fresh is Fresh.EVENTS], ids=lambda kind: kind.name)
 def test_types_that_live_by_events_can_be_read_again(kind: Any) -> None:
     """Two events in one second have no order: then the object itself, or the parent that contains it, must be asked."""
     assert kind.retrieve_path is not None or kind.parent is not None
@@ -129,11 +136,11 @@ def test_types_that_live_by_events_can_be_read_again(kind: Any) -> None:
 )
 def test_column_holds_what_stripe_says(name: str, column: str, kind: Kind) -> None:
     """Money as whole minor units, decimals as text, times as times, references as ids."""
-    assert Column(column, kind) in everything()[name].columns
+    assert Column(column, kind) in load()[name].columns
 
 
 def test_no_column_stands_twice() -> None:
-    for kind in everything():
+    for kind in load():
         names = [column.name for column in kind.columns]
         assert len(names) == len(set(names)), kind.name
 
@@ -147,7 +154,10 @@ def test_lists_are_asked_for_with_what_they_hide_by_default() -> None:
 def test_children_are_asked_for_by_their_parents_id_in_path_or_query() -> None:
     catalog = load()
     assert catalog["invoice_lines"].list_request("in_1") == ("/v1/invoices/in_1/lines", {})
-    assert catalog["payment_methods"].list_request("cus_1") == ("/v1/customers/cus_1/payment_methods", {})
+    below = load()["payment_methods"].fallback
+    assert below is not None
+    assert below.list_request("cus_1") == ("/v1/customers/cus_1/payment_methods", {})
+    assert below.list_request("a/../b")[0] == "/v1/customers/a%2F..%2Fb/payment_methods"
     assert catalog["subscription_items"].list_request("sub_1") == ("/v1/subscription_items", {"subscription": "sub_1"})
 
 
@@ -155,16 +165,15 @@ def test_ids_are_one_segment_of_a_path() -> None:
     """Ids of coupons, plans and products are the account's choice: `50%/off?` must not become another address."""
     catalog = load()
     assert catalog["coupons"].retrieve_request("50%/off? #1") == "/v1/coupons/50%25%2Foff%3F%20%231"
-    assert catalog["payment_methods"].list_request("a/../b")[0] == "/v1/customers/a%2F..%2Fb/payment_methods"
     assert catalog["charges"].retrieve_request("ch_1") == "/v1/charges/ch_1"
-    assert everything()["account_persons"].retrieve_request("p/1", "acct/1") == "/v1/accounts/acct%2F1/persons/p%2F1"
+    assert load()["account_persons"].retrieve_request("p/1", "acct/1") == "/v1/accounts/acct%2F1/persons/p%2F1"
 
 
 def test_what_cannot_be_read_alone_says_with_what_it_comes() -> None:
     with pytest.raises(LookupError, match=r"invoice_lines .* come with their invoices"):
         load()["invoice_lines"].retrieve_request("il_1")
     with pytest.raises(LookupError, match=r"account_persons person_1 .* without the id of its accounts"):
-        everything()["account_persons"].retrieve_request("person_1")
+        load()["account_persons"].retrieve_request("person_1")
 
 
 def test_endpoint_is_one_for_all_ids() -> None:
@@ -177,8 +186,8 @@ def test_endpoint_is_one_for_all_ids() -> None:
 def test_parent_is_joined_from_the_description_and_the_facts() -> None:
     catalog = load()
     assert catalog["invoice_lines"].parent == Parent("invoices", "invoice", "invoice", stated=True, embedded="lines")
-    assert catalog["payment_methods"].parent == Parent("customers", "customer", "customer", stated=True, embedded=None)
     assert catalog.children("invoices") == (catalog["invoice_lines"],)
+    assert load()["customer_balance_transactions"].parent == Parent("customers", "customer", "customer", stated=True, embedded=None)
 
 
 def test_selected_children_bring_their_parents_in_catalog_order() -> None:

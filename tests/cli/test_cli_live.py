@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from io import StringIO
 from pathlib import Path
 
+from mirroring import FEW, NOW, World
 from rich.console import Console
 
 from stripe_assets.commands.console import span
 from stripe_assets.commands.live import WINDOW, Display, Pace, time_left
+from stripe_assets.simulator.account import Account
 from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.progress import TypeProgress
 from stripe_assets.sync.settings import Settings
@@ -43,7 +48,35 @@ def test_the_display_fits_the_terminal_and_shows_what_is_being_read_first() -> N
     lines = console.export_text().splitlines()
     assert len(lines) <= console.height
     assert lines[1].split() == ["type_29", "reading", "0", "0", "1,234"]
-    assert "... and 24 more" in lines
+    assert "... and 26 more" in lines
+
+
+def test_the_display_fits_a_narrow_terminal_with_all_that_a_busy_limiter_says(tmp_path: Path) -> None:
+    """A line too many, and the terminal scrolls at every redraw."""
+    world = World(tmp_path / "stripe.duckdb", Account(seed=1, customers=80, now=NOW), {"account_limit": 20, "latency": 0.1})
+    shown: list[str] = []
+
+    async def watch() -> None:
+        assert world.mirror is not None
+        display = Display(world.mirror)
+        for _ in range(6):
+            await asyncio.sleep(0.5)
+            console = Console(width=80, height=12, file=StringIO(), record=True)
+            console.print(display.picture(console.height))
+            shown.append(console.export_text())
+
+    world.sync(FEW, meanwhile=watch)
+    assert [text for text in shown if len(text.splitlines()) >= 12] == []
+    last = " ".join(shown[-1].split())
+    for part in (
+        r"requests · \d+/s of \d+ ·",
+        r"waiting, .* \(p50\)",
+        r"of \d+ in flight",
+        r"queue .*%",
+        r"429s: \d+ global-rate",
+        "learned: account",
+    ):
+        assert re.search(part, last), part
 
 
 def test_stretches_of_time_read_as_people_say_them() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from stripe_assets.catalog.types import load
-from stripe_assets.simulator.server import Serving
+from stripe_assets.simulator.account import Account
+from stripe_assets.simulator.server import Serving, serving
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -29,6 +31,10 @@ def test_sync_prints_one_json_object_that_tells_all_types(run: Run, stripe: Serv
     assert [row["type"] for row in summary["types"]] == list(load().names)
     assert {row["state"] for row in summary["types"]} == {"complete"}
     assert (summary["complete"], summary["account_id"]) == (True, stripe.account.id)
+    assert summary["throttled"] == summary["limiter"]["throttled"] == {}
+    assert (summary["limiter"]["limit"], summary["limiter"]["in_flight"]) == (None, 0)
+    assert summary["limiter"]["granted"] == summary["requests"] == sum(taken["requests"] for taken in summary["endpoints"].values())
+    assert summary["endpoints"]["GET /v1/account"] == {"requests": 1, "throttled": 0}
     status = json.loads(run("status", "--json").stdout)
     rows = {row["type"]: row["rows"] for row in status["types"]}
     assert {name: rows[name] for name in LISTED} == {name: len(stripe.account.objects(kind)) for name, kind in LISTED.items()}
@@ -40,7 +46,7 @@ def test_sync_ends_with_a_line_per_type_and_totals(run: Run) -> None:
     result = run("sync", "coupons", "products", "--no-limit")
     assert result.exit_code == 0
     assert [line.split()[:2] for line in result.stdout.splitlines()[1:3]] == [["products", "complete"], ["coupons", "complete"]]
-    assert "with no limit" in result.stdout
+    assert re.search(r"\d rows written by \d+ requests in [\d.]+ s, [\d.]+/s with no limit; waits \d+ ms \(p50\)", result.stdout)
     assert "coupons: complete, 4 rows, 1 requests" in result.stderr
 
 
@@ -54,6 +60,25 @@ def test_a_restricted_key_ends_with_3_and_names_what_it_may_not_read(run: Run, r
     shown = run("status").stdout
     assert "disputes is skipped" in shown
     assert "permission" in shown
+
+
+def test_what_the_key_and_the_account_lack_is_skipped_with_its_reason_and_listed(run: Run, restricted: str) -> None:
+    """All types, and five products that the account does not use: no refusal is taken for an empty table or for a failure."""
+    off = ("issuing", "treasury", "identity", "climate", "terminal")
+    with serving(Account(seed=7, customers=12, months=4), keys={restricted: {"dispute"}}) as server:
+        for product in off:
+            server.app.switches.product(product, on=False)
+        result = run("sync", "--no-limit", "--json", STRIPE_API_KEY=restricted, STRIPE_API_BASE=server.url)
+    assert result.exit_code == 3
+    refused = {kind.name for kind in load() if kind.path.startswith(tuple(f"/v1/{product}/" for product in off))} | {"disputes"}
+    expected = {name: "skipped" if name in refused else "complete" for name in load().names}
+    assert {row["type"]: row["state"] for row in json.loads(result.stdout)["types"]} == expected
+    status = {row["type"]: row for row in json.loads(run("status", "--json").stdout)["types"]}
+    assert {name: row["state"] for name, row in status.items()} == expected
+    assert "rak_dispute_read" in status["disputes"]["reason"]
+    assert "not set up to use issuing" in status["issuing_tokens"]["reason"]
+    shown = run("status").stdout
+    assert [name for name in sorted(refused) if f"{name} is skipped: " not in shown] == []
 
 
 def test_status_before_the_first_sync_says_what_to_run(run: Run) -> None:

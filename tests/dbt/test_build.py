@@ -22,7 +22,7 @@ def test_build_passes_on_a_simulated_account(built: Built) -> None:
 
 def test_build_passes_on_an_empty_mirror(build_of: Callable[..., Built]) -> None:
     """Before the first sync, and for an account that has nothing, the marts are empty tables and no errors."""
-    empty = build_of({}, "--exclude", "test_type:unit")
+    empty = build_of({}, "--select", "+marts", "--exclude", "test_type:unit")
     assert empty.unsuccessful == {}, empty.output
     assert empty.rows("select (select count(*) from marts.revenue_daily), (select count(*) from marts.mrr_monthly)") == [(0, 0)]
 

@@ -67,14 +67,14 @@ class Referee:
 
     async def _ask(self, number: int, plan: Plan) -> None:
         endpoint = f"endpoint {plan.endpoint}"
-        async with self.limiter.slot(endpoint, priority=plan.priority):
+        async with self.limiter.slot(endpoint, priority=plan.priority) as slot:
             self.under_way += 1
             self.peak = max(self.peak, self.under_way)
             now = asyncio.get_running_loop().time()
             self.times["account"].append(now)
             self.times[endpoint].append(now)
             if plan.refused_because != "":
-                self.limiter.slow_down(endpoint, plan.refused_because)
+                slot.throttled(plan.refused_because)
             try:
                 await asyncio.sleep(plan.holds / 10)
                 self.served.add(number)

@@ -161,7 +161,7 @@ def test_submit_gives_up_after_its_timeout_and_leaves_nothing_inside() -> None:
         at = now()
         return at, await channel.drain(100, within=0), repr(channel)
 
-    assert run(main()) == (2.5, [10], "<Channel open, 0 items, 0 of 10, 0 waiting>")
+    assert run(main()) == (2.5, [10], "<Channel open, 0 items, 0 of 10, 0 at the door, 0 in line>")
 
 
 def test_a_timeout_lets_the_next_in_line_in() -> None:
@@ -292,6 +292,20 @@ def test_a_batch_larger_than_the_capacity_is_given_when_the_channel_is_full() ->
     assert run(main()) == ([10], 0.0)
 
 
+def test_a_waiting_consumer_gets_what_there_is_when_the_channel_is_full() -> None:
+    """Also if it was filled in one go, to the last place, and nobody stands at the door yet."""
+
+    async def main() -> tuple[int, float]:
+        channel: Channel[int] = Channel(10)
+        waiting = asyncio.create_task(channel.drain(items=1000, within=3600))
+        await settle()
+        for item in range(10):
+            await channel.submit(item)
+        return len(await waiting), now()
+
+    assert run(main()) == (10, pytest.approx(0.001))
+
+
 def test_hurry_gives_the_next_batch_at_once() -> None:
     """Somebody waits for what is inside to be stored."""
 
@@ -337,7 +351,7 @@ def test_closing_ends_producers_and_lets_the_rest_be_drained() -> None:
     ends, batches, text = run(main())
     assert [type(end) for end in ends] == [type(None)] * 2 + [ChannelClosed] * 3
     assert batches == [[0], [1], [], []]
-    assert text == "<Channel closed, 0 items, 0 of 2, 0 waiting>"
+    assert text == "<Channel closed, 0 items, 0 of 2, 0 at the door, 0 in line>"
 
 
 def test_closing_lets_nobody_in_who_would_fit_once_another_has_left() -> None:
@@ -370,7 +384,36 @@ def test_who_is_cancelled_after_the_consumer_took_the_item_has_delivered_it() ->
         await settle()
         return producer.cancelled(), out + await channel.drain(5, within=0), repr(channel)
 
-    assert run(main()) == (True, [0, 1, 2], "<Channel open, 0 items, 0 of 1, 0 waiting>")
+    assert run(main()) == (True, [0, 1, 2], "<Channel open, 0 items, 0 of 1, 0 at the door, 0 in line>")
+
+
+def test_closed_channel_takes_nothing_more_in_the_same_moment() -> None:
+    """There is room, and items went straight in just now."""
+
+    async def main() -> list[int]:
+        channel: Channel[int] = Channel(10)
+        await channel.submit(1)
+        channel.close()
+        with pytest.raises(ChannelClosed):
+            await channel.submit(2)
+        return await channel.drain(within=60)
+
+    assert run(main()) == [1]
+
+
+def test_closing_in_the_moment_of_a_cancellation_disturbs_nobody() -> None:
+    """The cancelled one is still at the door, and cannot be told any more."""
+
+    async def main() -> list[Any]:
+        channel: Channel[int] = Channel(1)
+        await channel.submit(0)
+        producers = [asyncio.create_task(channel.submit(item)) for item in (1, 2)]
+        await settle()
+        producers[0].cancel()
+        channel.close()
+        return await asyncio.gather(*producers, return_exceptions=True)
+
+    assert [type(end) for end in run(main())] == [asyncio.CancelledError, ChannelClosed]
 
 
 def test_closing_in_the_moment_of_a_call_is_one_or_the_other() -> None:
@@ -462,7 +505,28 @@ def test_a_producer_cancelled_in_the_moment_of_its_call_passes_the_room_on(first
         out += await channel.drain(1, within=0)
         return gone.cancelled(), out, repr(channel)
 
-    assert run(main()) == (True, [0, 2], "<Channel open, 0 items, 0 of 1, 0 waiting>")
+    assert run(main()) == (True, [0, 2], "<Channel open, 0 items, 0 of 1, 0 at the door, 0 in line>")
+
+
+def test_item_that_is_taken_back_takes_its_weight_with_it_and_leaves_the_others_in_order() -> None:
+    """It was let in behind others this moment, and others behind it."""
+
+    async def main() -> tuple[float, list[int], str]:
+        channel = weighed(20)
+        for weight in (11, 9):
+            await channel.submit(weight)
+        waiting = [asyncio.create_task(channel.submit(weight)) for weight in (5, 4, 2, 8)]
+        await settle()
+        out = await channel.drain(11, within=0)
+        assert repr(channel) == "<Channel open, 4 items, 20 of 20, 1 at the door, 0 in line>"
+        waiting[1].cancel()
+        await settle()
+        weight = channel.weight
+        out += await channel.drain(within=0)
+        await asyncio.wait(waiting)
+        return weight, out + await channel.drain(within=0), repr(channel)
+
+    assert run(main()) == (16.0, [11, 9, 5, 2, 8], "<Channel open, 0 items, 0 of 20, 0 at the door, 0 in line>")
 
 
 def test_fractions_do_not_add_up_to_a_weight_that_nobody_put_in() -> None:

@@ -97,5 +97,51 @@ def test_all_children_inside_a_parent_are_begun_with_it() -> None:
 
 def test_children_that_are_asked_for_one_parent_at_a_time_are_begun_by_themselves() -> None:
     """Their parents are in the mirror already."""
-    assert begun(checkpoint("customers"), names=("customers", "payment_methods")) == {"payment_methods"}
-    assert begun(checkpoint("payment_methods"), names=("customers", "payment_methods")) == {"customers"}
+    names = ("customers", "customer_balance_transactions")
+    assert begun(checkpoint("customers"), names=names) == {"customer_balance_transactions"}
+    assert begun(checkpoint("customer_balance_transactions"), names=names) == {"customers"}
+
+
+def test_what_nothing_tells_of_is_read_again_in_every_run() -> None:
+    """And what was read to the half before: a list that was begun yesterday is not the list of today."""
+    for state in ({}, {"state": BACKFILL}):
+        assert begun(checkpoint("tax_codes", **state), checkpoint("balance", **state)) == {"tax_codes", "balance"}
+
+
+def test_children_of_what_nothing_tells_of_are_asked_for_to_the_end_before_they_are_asked_for_again() -> None:
+    """A request for each parent: begun afresh by every run, a run that is interrupted each time would never end."""
+    assert begun(checkpoint("account_persons"), names=("accounts", "account_persons")) == {"accounts", "account_persons"}
+    assert begun(checkpoint("accounts"), checkpoint("account_persons", state=BACKFILL)) == {"accounts"}
+    assert begun(checkpoint("accounts"), checkpoint("account_persons", state=BACKFILL, started_at=LONG_AGO)) == {
+        "accounts",
+        "account_persons",
+    }
+
+
+def test_children_of_which_their_parents_show_ten_are_read_again_with_them() -> None:
+    """Nothing tells of an item that comes or goes deeper in a list whose first ones stay."""
+    names = ("radar_value_lists", "radar_value_list_items")
+    assert begun(*(checkpoint(name) for name in names)) == set(names)
+    assert begun(checkpoint("radar_value_lists"), names=names) == set(names)
+
+
+def test_sums_of_whole_days_are_read_again_once_a_day() -> None:
+    """A meter for each of a million customers: nothing can have been added to yesterday since an hour ago."""
+    names = ("customers", "billing_meters", "billing_meter_event_summaries")
+    parents = [checkpoint(name) for name in names[:2]]
+    assert begun(*parents, checkpoint(names[2], started_at=NOW)) == {"billing_meters"}
+    assert begun(*parents, checkpoint(names[2], started_at=YESTERDAY)) == {"billing_meters", "billing_meter_event_summaries"}
+
+
+def test_what_hides_a_part_of_a_list_is_begun_with_the_list() -> None:
+    """A test clock that nobody knows of yet may have customers."""
+    names = ("customers", "test_helpers_test_clocks", "charges")
+    assert begun(checkpoint("test_helpers_test_clocks"), checkpoint("charges"), names=names) == {"customers", "test_helpers_test_clocks"}
+
+
+def test_children_that_follow_a_parent_that_no_event_tells_of_need_no_events() -> None:
+    """They are noted when the parent is read: a key that may not read events must not have them read whole each time."""
+    parents = [checkpoint(name, events_from=None) for name in ("invoice_payments", "checkout_sessions")]
+    children = [checkpoint(name, events_from=None) for name in ("payment_attempt_records", "checkout_session_line_items")]
+    assert begun(*parents, *children) == set()
+    assert begun(checkpoint("quotes"), checkpoint("quote_line_items", events_from=None)) == {"quotes", "quote_line_items"}

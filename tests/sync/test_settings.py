@@ -47,11 +47,22 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "STRIPE_RATE_LIMIT": "50",
         "STRIPE_RATE_SHARE": "0.5",
         "STRIPE_KEEP_RAW": "No",
-        "STRIPE_LIMITER": "local",
+        "STRIPE_LIMITER": "redis://somewhere:6379/0",
         "STRIPE_ACCOUNTS": "",
     }
-    expected = Settings(KEY, "http://127.0.0.1:8080", Path("/somewhere/else.duckdb"), 50.0, 0.5, keep_raw=False)
+    expected = Settings(KEY, "http://127.0.0.1:8080", Path("/somewhere/else.duckdb"), 50.0, 0.5, "redis://somewhere:6379/0", keep_raw=False)
     assert from_environment(environment) == expected
+
+
+def test_the_limiters_password_is_not_shown() -> None:
+    """P8: settings end up in logs and tracebacks."""
+    assert "secret" not in repr(Settings(KEY, limiter="redis://:secret@somewhere"))
+
+
+def test_an_allowance_belongs_to_an_account_and_a_simulated_one_to_its_server() -> None:
+    """Two simulators on one machine may serve accounts of one name; Stripe does not."""
+    assert Settings(KEY).allowance_of("acct_1") == "acct_1"
+    assert Settings(KEY, "http://127.0.0.1:8080").allowance_of("acct_1") == "acct_1 at 127.0.0.1:8080"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +92,6 @@ def test_every_setting_is_read_from_its_variable() -> None:
         ("STRIPE_ACCOUNTS", "all", "not mirrored by this version"),
         ("STRIPE_EXCLUDE_COLUMNS", "customers.email", "would be stored"),
         ("STRIPE_HASH_COLUMNS", "customers.email", "would be stored in clear"),
-        ("STRIPE_LIMITER", "redis://localhost", "not shared between machines"),
     ],
 )
 def test_value_that_cannot_work_is_refused_by_name(name: str, value: str, told: str) -> None:
@@ -141,5 +151,5 @@ def test_unknown_type_is_told_with_the_nearest_name() -> None:
     assert known_types(catalog, []) == set(catalog.names)
     with pytest.raises(ConfigurationError, match="'charge': did you mean charges"):
         known_types(catalog, ["charge"])
-    with pytest.raises(ConfigurationError, match="'xyz': there are customers, payment_methods"):
+    with pytest.raises(ConfigurationError, match="'xyz': there are account, balance, balance_settings"):
         known_types(catalog, ["customers", "xyz"])

@@ -103,7 +103,7 @@ def test_lost_cursor_goes_on_from_its_second_without_giving_up_its_stretch() -> 
     piece.advance(page(1000, 900))
     piece.lose_cursor()
     assert piece.cursor is None
-    assert piece.window() == {"created[gte]": "100", "created[lt]": "901"}
+    assert piece.window() == {"created[gte]": 100, "created[lt]": 901}
     assert (piece.range.gte, piece.range.lt) == (100, None)
 
 

@@ -8,13 +8,13 @@ import msgspec
 from duckdb import DuckDBPyConnection as Connection
 
 from stripe_assets.catalog.types import load
-from stripe_assets.warehouse.changes import Verdicts, forget_applied, kinds_changed, open_again, store_events
+from stripe_assets.warehouse.changes import Verdicts, forget_applied, kinds_changed, store_events
 
 ACCOUNT = "acct_1"
 Store = Callable[..., int]
 CATALOG = load()
 CUSTOMERS = CATALOG["customers"]
-EVERYTHING = {"customer": 0}
+EVERYTHING = dict.fromkeys((*CUSTOMERS.events, *CUSTOMERS.told_of), 0)
 
 
 def event(number: int, created: int, *, kind: str = "customer.updated", version: str = CATALOG.api_version, **thing: Any) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def event(number: int, created: int, *, kind: str = "customer.updated", version:
 
 
 def keep(connection: Connection, *events: dict[str, Any], since: Mapping[str, int] = EVERYTHING) -> None:
-    store_events(connection, [msgspec.Raw(msgspec.json.encode(each)) for each in events], since, account_id=ACCOUNT)
+    store_events(connection, [msgspec.Raw(msgspec.json.encode(each)) for each in events], since, CATALOG, account_id=ACCOUNT)
 
 
 def judge(connection: Connection, *, trust_payloads: bool = True) -> dict[str, tuple[str, Any]]:
@@ -127,7 +127,7 @@ def test_only_wanted_objects_are_kept_each_from_its_own_position(connection: Con
         event(3, 30, object="charge", id="ch_1", kind="charge.updated"),
         event(4, 30, object="invoice", id="in_1", kind="invoice.updated"),
         event(5, 31, object="invoice", id=None, kind="invoice.upcoming"),
-        since={"customer": 20, "invoice": 0},
+        since={"customer.updated": 20, "invoice.updated": 0, "invoice.upcoming": 0},
     )
     kept = connection.execute("select object, object_id from stripe_sync.changes order by event_id").fetchall()
     assert kept == [("customer", "cus_new"), ("invoice", "in_1")]
@@ -136,16 +136,16 @@ def test_only_wanted_objects_are_kept_each_from_its_own_position(connection: Con
 
 def test_event_that_is_no_event_is_passed_over(connection: Connection) -> None:
     events = [msgspec.Raw(b'{"id":"evt_1"}'), msgspec.Raw(b"5"), msgspec.Raw(b'{"id":"evt_2","type":"\\ud800"}')]
-    store_events(connection, events, EVERYTHING, account_id=ACCOUNT)
+    store_events(connection, events, EVERYTHING, CATALOG, account_id=ACCOUNT)
     keep(connection, event(3, 10, email="a"))
     assert judge(connection) == {"cus_1": ("payload", "a")}
 
 
-def test_applied_events_can_be_opened_again_for_those_who_missed_them(connection: Connection) -> None:
-    keep(connection, event(1, 10, id="cus_1"), event(2, 20, id="cus_2"))
-    judge(connection)
-    open_again(connection, {"customer": 20}, account_id=ACCOUNT)
-    assert judge(connection).keys() == {"cus_2"}
+def test_event_about_something_else_leads_to_the_object_that_it_names(connection: Connection) -> None:
+    """A customer's discount ends: the customer is not what it was, and the event shows the discount."""
+    keep(connection, event(1, 10, kind="customer.discount.deleted", object="discount", id="di_1", customer="cus_7"))
+    keep(connection, event(2, 11, kind="customer.discount.created", object="discount", id="di_2", customer={"id": "cus_8"}))
+    assert judge(connection) == {"cus_7": ("read", None), "cus_8": ("read", None)}
 
 
 def test_only_applied_events_that_no_window_reaches_are_forgotten(connection: Connection) -> None:
@@ -157,7 +157,7 @@ def test_only_applied_events_that_no_window_reaches_are_forgotten(connection: Co
 
 
 def test_accounts_do_not_see_each_others_events(connection: Connection) -> None:
-    store_events(connection, [msgspec.Raw(msgspec.json.encode(event(1, 10)))], EVERYTHING, account_id="acct_2")
+    store_events(connection, [msgspec.Raw(msgspec.json.encode(event(1, 10)))], EVERYTHING, CATALOG, account_id="acct_2")
     keep(connection, event(1, 10, email="a"))
     assert judge(connection) == {"cus_1": ("payload", "a")}
     assert kinds_changed(connection, CATALOG, account_id="acct_2") == [CUSTOMERS]

@@ -1,5 +1,6 @@
 """The books never say more than is stored, whatever was written in whatever order, and a run goes on from them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +14,14 @@ from stripe_assets.catalog.types import load
 from stripe_assets.errors import Rejected
 from stripe_assets.sync.slices import Slice
 from stripe_assets.warehouse.deliveries import PendingProgress, SliceProgress, SliceRange
-from stripe_assets.warehouse.ledger import BACKFILL, COMPLETE, Ledger, Pending, StoredSlice, TypeResult
+from stripe_assets.warehouse.ledger import BACKFILL, COMPLETE, Ledger, StoredSlice, TypeResult
+from stripe_assets.warehouse.notes import Pending
 
 ACCOUNT = "acct_1"
 CATALOG = load()
-CHARGES, CUSTOMERS, METHODS, LINES = (CATALOG[name] for name in ("charges", "customers", "payment_methods", "invoice_lines"))
+CHARGES, CUSTOMERS, METHODS, LINES = (
+    CATALOG[name] for name in ("charges", "customers", "customer_cash_balance_transactions", "invoice_lines")
+)
 BEGAN = datetime(2026, 11, 1, tzinfo=UTC)
 
 STEPS = st.lists(st.tuples(st.sampled_from(["read", "read", "read", "split", "delete", "store"]), st.integers(0, 1000)), max_size=60)
@@ -147,8 +151,8 @@ def test_every_living_parent_is_noted_once_quotes_and_all(connection: duckdb.Duc
     store("customers", {"id": "cus_1"}, {"id": "cus_'2"}, {"id": 'cus_"3'})
     store("customers", {"id": "cus_4"}, account_id="acct_2")
     connection.execute("update stripe.customers set _deleted_at = now() where id = 'cus_1'")
-    ledger.pend_all_parents(METHODS)
-    ledger.pend_all_parents(METHODS)
+    for _ in range(2):
+        assert ledger.begin_children(METHODS, now=BEGAN.timestamp(), since=None) == 2
     notes, left = ledger.pending(METHODS, "children", after=-1, most=10)
     assert ({note.object_id for note in notes}, len(notes), left) == ({"cus_'2", 'cus_"3'}, 2, 2)
     assert len(ledger.slices(METHODS)) == 1, "a later run must know that the parents have been noted"
@@ -210,7 +214,7 @@ def test_dead_letters_are_kept_until_their_requests_are_made_again(connection: d
     assert (*letter[:3], msgspec.json.decode(letter[3]), *letter[4:]) == (
         ACCOUNT, "charges", "/v1/charges", params, "GET /v1/charges: no 'way'", "req_1", 8,
     )  # fmt: skip
-    ledger.forget_dead_letters(CHARGES, begun=False)
+    ledger.forget_dead_letters([CHARGES], begun=())
     assert connection.execute("select type from stripe_sync.dead_letters").fetchall() == [("customers",)]
 
 
@@ -218,12 +222,12 @@ def test_unreadable_objects_are_told_of_until_their_type_is_read_from_the_start(
     """No request can be driven again for them, so that no run may forget them silently."""
     ledger = Ledger(connection, ACCOUNT)
     ledger.bury_unreadable(CHARGES, ["{}", '{"object":"charge","billing_details":{"email":"secret@example.com"}}'])
-    ledger.forget_dead_letters(CHARGES, begun=False)
+    ledger.forget_dead_letters([CHARGES], begun=())
     told = ledger.unreadable()
     assert told.keys() == {"charges"}
     assert "/v1/charges" in told["charges"] and "2 such" in told["charges"]
     assert connection.execute("select count(*) from stripe_sync.dead_letters where reason like '%secret%'").fetchall() == [(0,)]
-    ledger.forget_dead_letters(CHARGES, begun=True)
+    ledger.forget_dead_letters([CHARGES], begun=["charges"])
     assert ledger.unreadable() == {}
 
 
@@ -241,3 +245,76 @@ def test_run_is_entered_at_its_beginning_and_its_end(connection: duckdb.DuckDBPy
     assert runs == [("run_1", "interrupted", None, None, None, True), ("run_2", "partial", 3, 7, 1, False)]
     types = connection.execute("select * from stripe_sync.run_types").fetchall()
     assert types == [("run_2", ACCOUNT, "charges", "failed", 7, 3, 1.5, "why", "req_1")]
+
+
+def test_what_belongs_to_parents_that_have_not_answered_is_not_taken_for_gone(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
+    """One customer's list is refused: that says nothing about what is known of it; the others' lists were read."""
+    ledger, began = Ledger(connection, ACCOUNT), BEGAN.timestamp()
+    begin(ledger, METHODS)
+    store("customers", {"id": "cus_1"}, {"id": "cus_2"}, {"id": "cus_3"})
+    ledger.begin_children(METHODS, now=began, since=None)
+    store(METHODS.name, *({"id": f"ccsbtxn_{number}", "customer": f"cus_{number}"} for number in (1, 2, 3)), read_at=began - 1)
+    notes = {note.object_id: note.number for note in ledger.pending(METHODS, "children", after=-1, most=9)[0]}
+    answered = PendingProgress(notes["cus_1"], METHODS, "children", "cus_1")
+    absent = PendingProgress(notes["cus_2"], METHODS, "children", "cus_2", missing=True)
+    ledger.answered([answered, absent])
+    ledger.finish(METHODS, created_from=None, whole=True)
+    gone = f"select id from stripe.{METHODS.name} where _deleted_at is not null"
+    assert connection.execute(gone).fetchall() == [("ccsbtxn_1",)]
+    assert ledger.kinds_pending() == {(METHODS.name, "children")}, "who has not answered is asked again"
+
+
+def test_what_was_not_asked_for_is_spared(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
+    """Customers of a test clock that could not be asked."""
+    ledger, began = Ledger(connection, ACCOUNT), BEGAN.timestamp()
+    begin(ledger, CUSTOMERS)
+    store("customers", {"id": "cus_1"}, {"id": "cus_2", "test_clock": "clock_1"}, read_at=began - 1)
+    ledger.finish(CUSTOMERS, created_from=None, whole=True, spare="test_clock")
+    assert connection.execute("select id from stripe.customers where _deleted_at is not null").fetchall() == [("cus_1",)]
+
+
+def test_what_a_list_leaves_out_is_noted_to_be_read_by_its_id(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
+    ledger, began, reviews = Ledger(connection, ACCOUNT), BEGAN.timestamp(), CATALOG["reviews"]
+    begin(ledger, reviews)
+    store("reviews", {"id": "prv_1"}, read_at=began - 1)
+    store("reviews", {"id": "prv_2"}, read_at=began + 1)
+    for _ in range(2):
+        ledger.finish(reviews, created_from=None, whole=True)
+    assert connection.execute("select count(*) from stripe.reviews where _deleted_at is not null").fetchall() == [(0,)]
+    assert [note.object_id for note in ledger.pending(reviews, "object", after=-1, most=9)[0]] == ["prv_1"]
+
+
+def test_news_below_parents_are_asked_for_from_the_newest_known_on_or_the_oldest_open(
+    connection: duckdb.DuckDBPyConnection, store: Any
+) -> None:
+    """And who has not answered yet keeps the note that reaches further back."""
+    ledger, transactions = Ledger(connection, ACCOUNT), CATALOG["treasury_transactions"]
+    store("treasury_financial_accounts", {"id": "fa_1"}, {"id": "fa_2"})
+    store(transactions.name, {"id": "trxn_1", "created": 1000, "status": "posted"}, {"id": "trxn_2", "created": 500, "status": "posted"})
+    ledger.pend_news(transactions, now=2000.0)
+    notes = ledger.pending(transactions, "children", after=-1, most=9)[0]
+    assert {note.object_id: note.further for note in notes} == {name: {"created[gte]": "940"} for name in ("fa_1", "fa_2")}
+    ledger.answered([PendingProgress(notes[0].number, transactions, "children", notes[0].object_id)])
+    store(transactions.name, {"id": "trxn_3", "created": 5000, "status": "posted"}, {"id": "trxn_4", "created": 3000, "status": "open"})
+    ledger.pend_news(transactions, now=6000.0)
+    found = {note.object_id: note.further for note in ledger.pending(transactions, "children", after=-1, most=9)[0]}
+    assert found == {notes[1].object_id: {"created[gte]": "940"}, notes[0].object_id: {"created[gte]": "3000"}}
+
+
+def test_each_time_that_a_list_is_read_has_slices_of_its_own(connection: duckdb.DuckDBPyConnection) -> None:
+    """Active prices and archived ones: done with one is not done with the other."""
+    ledger = Ledger(connection, ACCOUNT)
+    ledger.save_slices(CHARGES, [SliceProgress((SliceRange(0),), 0, "a", True), SliceProgress((SliceRange(0),), 0, "b", False, part=1)])
+    ledger.save_slices(CHARGES, [SliceProgress((SliceRange(0, 5), SliceRange(1, None, 5)), 0, "c", False, part=1)])
+    assert ledger.slices(CHARGES) == [
+        StoredSlice(SliceRange(0), "a", True),
+        StoredSlice(SliceRange(0, 5), "c", False, 1),
+        StoredSlice(SliceRange(1, None, 5), None, False, 1),
+    ]
+
+
+def test_open_may_mean_that_something_is_not_there_yet(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
+    """As an invoice item is open while it is on no invoice."""
+    sessions = replace(CATALOG["checkout_sessions"], open={"invoice": ()})
+    store("checkout_sessions", {"id": "cs_1", "created": 10, "invoice": "in_1"}, {"id": "cs_2", "created": 20, "invoice": None})
+    assert Ledger(connection, ACCOUNT).oldest_open(sessions) == 20

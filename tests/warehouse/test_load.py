@@ -144,7 +144,7 @@ def store_with_lines(connection: Connection, *invoices: dict[str, Any], read_at:
     upsert(connection, parent, staged)
     upsert(connection, child, stage(connection, child, embedded(staged, child), account_id=ACCOUNT, keep_raw=True))
     forget_vanished_children(connection, staged, child)
-    return connection.execute(cut_short(staged, child)).fetchall()
+    return connection.execute(f"select parent_id, cursor from ({cut_short(staged, child)})").fetchall()
 
 
 LINES = "id, invoice, amount, _deleted_at is null"

@@ -19,9 +19,9 @@ from stripe_assets.warehouse.ledger import Ledger
 from stripe_assets.warehouse.writer import Writer
 
 ACCOUNT = "acct_1"
-NAMES = ("customers", "payment_methods", "invoices", "invoice_lines")
+NAMES = ("customers", "customer_sources", "source_source_transactions", "invoices", "invoice_lines")
 CATALOG = Catalog(load().api_version, [load()[name] for name in NAMES], load().event_types)
-CUSTOMERS, METHODS, INVOICES, LINES = (CATALOG[name] for name in NAMES)
+CUSTOMERS, SOURCES, TRANSACTIONS, INVOICES, LINES = (CATALOG[name] for name in NAMES)
 
 
 @pytest.fixture
@@ -209,20 +209,19 @@ def test_child_that_is_gone_from_a_list_too_long_to_be_shown_is_marked_when_its_
     assert found == [("il_1", True), ("il_2", False), ("il_3", True)]
 
 
-def test_object_that_is_gone_is_marked_with_its_children_and_struck_out(database: Database) -> None:
-    deliver(database, page("cus_'1"), Objects(METHODS, raw({"id": "pm_1", "customer": "cus_'1"}), 1.0))
+def test_object_that_is_gone_is_marked_with_all_that_belongs_to_it_and_struck_out(database: Database) -> None:
+    """No event tells of a customer's sources, nor of their transactions."""
+    sources = Objects(SOURCES, raw({"id": "src_1", "customer": "cus_'1"}, {"id": "src_2", "customer": "cus_2"}), 1.0)
+    transactions = Objects(TRANSACTIONS, raw({"id": "srctxn_1", "source": "src_1"}, {"id": "srctxn_2", "source": "src_2"}), 1.0)
+    deliver(database, page("cus_'1", "cus_2"), sources, transactions)
     with database.open() as connection:
         connection.execute(
             f"insert into stripe_sync.pending (account_id, type, purpose, object_id) values ('{ACCOUNT}', 'customers', 'object', 'cus_''1')"
         )
     ((number,),) = rows(database, "select number from stripe_sync.pending")
     deliver(database, Gone(CUSTOMERS, "cus_'1", 2000.0, PendingProgress(number, CUSTOMERS, "object", "cus_'1")))
-    assert rows(
-        database, "select epoch(_deleted_at) from stripe.customers union all select epoch(_deleted_at) from stripe.payment_methods"
-    ) == [
-        (2000.0,),
-        (2000.0,),
-    ]
+    for name in ("customers", "customer_sources", "source_source_transactions"):
+        assert rows(database, f"select epoch(_deleted_at) from stripe.{name} order by id") == [(2000.0,), (None,)], name
     assert rows(database, "select count(*) from stripe_sync.pending") == [(0,)]
 
 
