@@ -47,11 +47,6 @@ class Figure:
         return Figure(max(1, ceil(self.value / size)), self.sure)
 
 
-def likely(figure: Figure) -> Figure:
-    """Leave out what is more likely not to happen at all."""
-    return figure if figure.value >= 0.5 else Figure(0)
-
-
 def total(figures: "list[Figure]") -> Figure:
     """Add figures up."""
     return sum(figures, Figure(0))

@@ -113,7 +113,7 @@ class _Gap:
 
     def window(self) -> "Window":
         """Choose what to look at: the whole of it, its middle, or where its dense end may be over."""
-        if False:
+        if self.most <= LIKELY_THE_REST:
             return Window(self.bottom, after=self.last)
         middle = INTO_THE_GAP * self.length
         if self.below is not None and self.above > STEEP * self.below:
@@ -145,7 +145,6 @@ class Survey:
         self._asked = 0
         self._looks: list[Look] = []
         self._ids: set[str] = set()
-        self._times: dict[str, int] = {}
         self._last: Seen | None = None
         self._more = True
 
@@ -165,7 +164,6 @@ class Survey:
         self._ids |= {each.id for each in page}
         self._last = page[-1] if page else self._last
         times = [each.created for each in page if each.created is not None]
-        self._times |= {each.id: each.created for each in page if each.created is not None}
         if not self._timed or len(times) < len(page):
             self._more = more
             return
@@ -189,14 +187,6 @@ class Survey:
         if not self._looks:
             return Figure(len(self._ids) + 1, Sure.AT_LEAST)
         return Figure(len(self._ids) + sum(gap.expected for gap in self._gaps()), Sure.ESTIMATED)
-
-    def since(self, moment: float) -> Figure:
-        """How many of them were created at `moment` (seconds) or later; of a list without times nothing is known."""
-        seen = Figure(sum(created >= moment for created in self._times.values()))
-        if len(self._times) < len(self._ids) or (self._more and not self._looks):
-            return seen + Figure(0, Sure.AT_LEAST)
-        unseen = [gap.expected * min(1.0, (gap.top - moment) / gap.length) for gap in self._gaps() if gap.top > moment]
-        return seen + Figure(sum(unseen), Sure.ESTIMATED) if unseen else seen
 
     def _gaps(self) -> list[_Gap]:
         """List the stretches that were not looked at, newest first."""

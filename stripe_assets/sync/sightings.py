@@ -4,7 +4,7 @@ Pure; the objects are parsed whole, which is for a few hundred of them only. Ask
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from stripe_assets.api.answers import UNREADABLE, Answer, damaged
 from stripe_assets.catalog.conditions import Condition
 from stripe_assets.catalog.types import Catalog, Kind, ObjectType, Parent
 from stripe_assets.sync.sampling import Seen
+from stripe_assets.warehouse.census import Signal
 
 Thing = dict[str, Any]
 
@@ -40,23 +41,17 @@ def read_things(answer: Answer) -> tuple[list[Thing], bool]:
 class Sightings:
     """What the objects of one type that were seen have shown: `seen` how many, and of their child types by name:
 
-    `asks` requests that ask all of them for their children, `cut` embedded lists that go on, `within` the children inside
-    them, `example` what one of them is asked by. `open` is how many of the newest must be read to reach the last that may change.
+    `asks` requests for the children of all of them, as far as they show, and `example`: what one of them is asked by.
     """
 
     seen: int = 0
-    open: int = 0
     asks: Counter[str] = field(default_factory=Counter)
-    cut: Counter[str] = field(default_factory=Counter)
     example: dict[str, str] = field(default_factory=dict)
 
 
-def note(things: Sequence[Thing], kind: ObjectType, catalog: Catalog, selected: Iterable[str], into: dict[str, Sightings]) -> None:
+def note(things: Sequence[Thing], kind: ObjectType, catalog: Catalog, selected: Collection[str], into: dict[str, Sightings]) -> None:
     """Note what objects of a type show of their selected children, and what these show of theirs."""
     mine = into.setdefault(kind.name, Sightings())
-    for place, thing in enumerate(things, mine.seen + 1):
-        if any(_is_open(thing.get(name), values) for name, values in kind.open.items()):
-            mine.open = place
     mine.seen += len(things)
     fallbacks = (one.fallback for one in catalog if one.fallback is not None)  # asked for in this way, if the list is refused
     for child in (*catalog.children(kind.name), *fallbacks):
@@ -66,13 +61,12 @@ def note(things: Sequence[Thing], kind: ObjectType, catalog: Catalog, selected: 
             if child.parent.embedded is not None:
                 inside = next(values_at(thing, child.parent.embedded), None)
                 if isinstance(inside, dict) and isinstance(inside.get("data"), list):
-                    mine.cut[child.name] += bool(inside.get("has_more"))
+                    mine.asks[child.name] += bool(inside.get("has_more"))
                     note(inside["data"], child, catalog, selected, into)
             else:
                 values = asked_by(thing, child.parent)
                 mine.asks[child.name] += len(values)
-                if values:
-                    mine.example.setdefault(child.name, values[0])
+                mine.example.update({child.name: value for value in values[:1]})
 
 
 def asked_by(thing: Thing, parent: Parent) -> list[str]:
@@ -110,5 +104,11 @@ def times(things: Sequence[Thing], kind: ObjectType) -> list[Seen]:
     return [Seen(str(id_), moment if isinstance(moment, int) else None) for id_, moment in found]
 
 
-def _is_open(value: object, values: Sequence[str]) -> bool:
-    return value in values if values else value is None
+def signals(things: Sequence[Thing], named_by: Mapping[str, str]) -> Iterator[Signal]:
+    """Read events; `named_by` says where those that are about something else name what they tell of."""
+    for thing in things:
+        event = str(thing.get("type"))
+        named = thing.get("data", {}).get("object", {}).get(named_by.get(event, "id"))
+        object_id = named.get("id") if isinstance(named, dict) else named
+        if object_id is not None:
+            yield Signal(int(thing.get("created", 0)), event, str(object_id), thing.get("api_version"))

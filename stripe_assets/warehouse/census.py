@@ -1,7 +1,7 @@
 """Counts what a mirror holds, for whoever wants to know what a sync of it will ask for. Nothing is written.
 
 All functions work on one open connection and one account; tables that are not there yet hold nothing. What the counts mean
-for the next sync is decided in `sync`.
+for the next sync is decided in `sync.known`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +11,16 @@ from typing import Any
 import duckdb
 
 from stripe_assets.catalog.conditions import Condition
-from stripe_assets.catalog.types import Column, Fresh, Kind, ObjectType
+from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.warehouse.ledger import BACKFILL, Checkpoint, Ledger
+from stripe_assets.warehouse.notes import OVERLAP
+from stripe_assets.warehouse.parents import askable
 from stripe_assets.warehouse.tables import literal, quoted, table
 
-MONTH = 30 * 86_400
 SAMPLE = 2_000
-"""Newest events, and parents whose embedded lists are looked at: so many are parsed in 15 ms. A whole census of an account
-with 22,000 rows takes 60 ms of one core (2026-11)."""
+"""Parents whose children are counted, and events that are looked at; fewer than that are all."""
+EMBEDDED, PAGE = 10, 100
+"""Objects in an embedded list that is cut short, and on a page of the list that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,21 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Below:
+    """How the children of one type are asked for: of `parents` looked at, `askable` can be asked at all, which takes `requests`."""
+
+    parents: int
+    askable: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """What one type's table holds, not counting what is deleted.
 
-    `recent` rows were created in the month before the census' `until`; `onward` ones from the time on that a catch-up reads
-    the list from. `stored` rows were kept by an unfinished first reading, and `noted` requests are still to be made. For
-    children, of the `parents` looked at: `asks` requests would ask all of them for their children, `cut` have embedded lists
-    that go on; `example` is the id of one that can be asked.
+    `recent` rows were created in the last stretch of time that is as long as the one to be caught up; `onward` ones since the time
+    from which a catch-up reads the list. `stored` rows were kept by an unfinished first reading, and `noted` requests are still
+    to be made.
     """
 
     rows: int = 0
@@ -46,22 +56,16 @@ class Count:
     onward: int = 0
     stored: int = 0
     noted: int = 0
-    parents: int = 0
-    asks: int = 0
-    cut: int = 0
-    example: str | None = None
+    below: Below | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What a mirror holds of one account. `until` is the time of the newest thing that it has (seconds; 0: it has nothing).
-
-    `events` of the last month are in it, and `signals` are the newest of them.
-    """
+    """What a mirror holds of one account, which knows its events up to `begin` (seconds; none: of no type)."""
 
     counts: Mapping[str, Count] = field(default_factory=dict)
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
-    until: int = 0
+    begin: int | None = None
     events: int = 0
     signals: Sequence[Signal] = ()
 
@@ -69,88 +73,88 @@ class Census:
 def take(
     connection: duckdb.DuckDBPyConnection,
     kinds: Iterable[ObjectType],
-    events: ObjectType | None,
     *,
+    events: ObjectType | None,
+    named_by: Mapping[str, str],
     account_id: str,
+    newest: int | None,
+    now: float,
     since: int | None,
-    named_by: Mapping[str, str] | None = None,
 ) -> Census:
-    """Count the rows of these types, those created `since` a time only if it is given (seconds).
+    """Count the rows of these types, only those created `since` a time if it is given (seconds).
 
-    `events` is the type of events; `named_by` says for event types by which field their object names what they tell of, if it
-    is not that object itself.
+    `newest` is when the account's newest event happened: as much time as has gone by until then is looked at in `events`
+    (the type of them) before. `named_by` says for event types by which field their object names what they tell of, if not by its id.
     """
     present = {f"{row[0]}.{row[1]}" for row in connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()}
     if "stripe_sync.checkpoints" not in present:
         return Census()
+    there = {kind.name: kind for kind in kinds if f"stripe.{kind.name}" in present}
     ledger = Ledger(connection, account_id)
     checkpoints = ledger.checkpoints()
-    until = max((at for one in checkpoints.values() for at in (one.events_from, one.created_from) if at is not None), default=0)
-    there = {kind.name: kind for kind in kinds if f"stripe.{kind.name}" in present}
-    asking = _Asking(connection, ledger, account_id, until, since)
+    begin = min((one.events_from for name in there if (one := checkpoints.get(name)) is not None and one.events_from), default=None)
+    stretch = max(0, newest - begin) if newest is not None and begin is not None else 0
+    asking = _Asking(connection, ledger, account_id, now=now, since=since, stretch=stretch)
     counts = asking.counts(there, checkpoints)
-    if events is None or f"stripe.{events.name}" not in present:
-        return Census(counts, checkpoints, until)
-    return Census(counts, checkpoints, until, *asking.signals(events, named_by or {}))
+    if events is None or f"stripe.{events.name}" not in present or begin is None:
+        return Census(counts, checkpoints, begin)
+    return Census(counts, checkpoints, begin, *asking.signals(events, named_by, begin))
 
 
 class _Asking:
     """The queries of one census."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, ledger: Ledger, account_id: str, until: int, since: int | None) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, ledger: Ledger, account_id: str, *, now: float, since: int | None, stretch: int
+    ) -> None:
         self._connection = connection
         self._ledger = ledger
         self._account_id = account_id
-        self._until = until
+        self._now = now
         self._since = since
+        self._stretch = stretch
 
     def counts(self, kinds: Mapping[str, ObjectType], checkpoints: Mapping[str, Checkpoint]) -> dict[str, Count]:
-        """Count all types, in two queries."""
-        tables = self._union(self._rows(kind, checkpoints.get(kind.name)) for kind in kinds.values())
-        families = ((kind, kinds.get(kind.parent.type)) for kind in kinds.values() if kind.parent is not None)
-        below = self._union(self._below(kind, parent) for kind, parent in families if parent is not None)
-        noted: dict[str, int] = dict(
-            self._all(f"select type, count(*) from stripe_sync.pending where account_id = {literal(self._account_id)} group by 1")
-        )
-        return {
-            name: Count(rows, recent, onward, stored, noted.get(name, 0), *below.get(name, (0, 0, 0, None)))
-            for name, (rows, recent, onward, stored) in tables.items()
-        }
+        """Count all types, in three queries."""
+        rows = self._union(self._rows(kind, checkpoints.get(kind.name)) for kind in kinds.values())
+        found = self._union(self._below(kind, kinds) for kind in kinds.values() if kind.parent is not None and _owners(kind) <= kinds.keys())
+        below = {name: Below(*numbers) for name, numbers in found.items()}
+        pending = f"select type, count(*) from stripe_sync.pending where account_id = {literal(self._account_id)} group by 1"
+        noted: dict[str, int] = dict(self._all(pending))
+        return {name: Count(*numbers, noted.get(name, 0), below.get(name)) for name, numbers in rows.items()}
 
     def _rows(self, kind: ObjectType, checkpoint: Checkpoint | None) -> str:
-        lasting = ["true"]
-        if kind.has_created and self._since is not None:
-            lasting.append(f"created >= to_timestamp({self._since})")
-        if kind.has_created and kind.kept_days is not None:
-            lasting.append(f"created >= to_timestamp({self._until - kind.kept_days * 86_400})")
-        recent = f"created > to_timestamp({self._until - MONTH})" if kind.has_created else "false"
-        onward = f"created >= to_timestamp({at})" if kind.has_created and (at := self._onward(kind, checkpoint)) is not None else "false"
-        stored = "false"
+        lasting = f"created >= to_timestamp({self._since})" if kind.has_created and self._since is not None else "true"
+        recent, onward, stored = "false", "false", "false"
+        if checkpoint is not None and checkpoint.created_from is not None and kind.has_created:
+            recent = f"created > to_timestamp({checkpoint.created_from - self._stretch})"
+            onward = f"created >= to_timestamp({self._onward(kind, checkpoint.created_from)})"
         if checkpoint is not None and checkpoint.state == BACKFILL:
             stored = f"_synced_at >= {literal(checkpoint.started_at.isoformat())}::timestamptz"
-        tests = " and ".join(lasting), recent, onward, stored
-        return f"select {literal(kind.name)}, {', '.join(f'count(*) filter ({test})' for test in tests)} {self._alive(kind)}"
+        tests = ", ".join(f"count(*) filter ({test})" for test in (lasting, recent, onward, stored))
+        return f"select {literal(kind.name)}, {tests} from {self._alive(kind)}"
 
-    def _below(self, kind: ObjectType, parent: ObjectType) -> str:
-        """Look at a type's parents: how many there are, how many requests would ask them all, how many lists are cut, one to ask."""
+    def _below(self, kind: ObjectType, kinds: Mapping[str, ObjectType]) -> str:
+        """Look at some of a type's parents: how many can be asked, and how many requests it takes for all that they have."""
         assert kind.parent is not None
-        how, alive = kind.parent, self._alive(parent)
-        if how.embedded is not None:
-            more = f"{_text(parent, (*how.embedded.split('.'), 'has_more'))} as more"
-            found = f"count(*), 0, count(*) filter (more = 'true'), null from (select {more} {alive} limit {SAMPLE})"
-        elif how.ids is None:
-            can = _holds(parent, how.only)
-            found = f"count(*), count(*) filter ({can}), 0, any_value(id) filter ({can}) {alive}"
+        parents = f"(from {self._alive(kinds[kind.parent.type])} order by hash(id) limit {SAMPLE})"
+        column = quoted(kind.parent.column)
+        if kind.parent.embedded is not None:
+            asked, pages = f"select id as parent_id from {parents}", f"ceil(greatest(0, n - {EMBEDDED}) / {PAGE})"
         else:
-            ids = f"case when {_holds(parent, how.only)} then {_all_text(parent, how.ids)} else [] end as ids"
-            found = f"count(*), coalesce(sum(len(ids)), 0)::bigint, 0, any_value(ids[1]) from (select {ids} {alive})"
-        return f"select {literal(kind.name)}, {found}"
+            asked, pages = askable(kind, parents, account_id=self._account_id, now=self._now), f"greatest(1, ceil(n / {PAGE}))"
+        if kind.parent.each:
+            pages = "1"
+        return f"""
+            select {literal(kind.name)}, (select count(*) from {parents}), count(*), coalesce(sum({pages}), 0)::bigint
+            from (select parent_id, coalesce(n, 0) as n from ({asked})
+              left join (select {column} as parent_id, count(*) as n from {self._alive(kind)} group by 1) using (parent_id))"""
 
-    def signals(self, kind: ObjectType, named_by: Mapping[str, str]) -> tuple[int, list[Signal]]:
-        """Count the events of the last month, and give the newest of them, oldest last."""
-        others = " ".join(f"when {literal(event)} then {_id_at(f'$.object.{field}')}" for event, field in named_by.items())
+    def signals(self, kind: ObjectType, named_by: Mapping[str, str], begin: int) -> tuple[int, list[Signal]]:
+        """Count the events of the stretch before `begin`, and give the newest of them, oldest last."""
+        others = " ".join(f"when {literal(event)} then {_id_at(f'$.object.{name}')}" for event, name in named_by.items())
         object_id = f"case type {others} else {_id_at('$.object.id')} end" if others else _id_at("$.object.id")
-        recent = f"{self._alive(kind)} and created > to_timestamp({self._until - MONTH})"
+        recent = f"from {self._alive(kind)} and created > to_timestamp({begin - self._stretch}) and created <= to_timestamp({begin})"
         newest = self._all(
             f"select epoch(created)::bigint, type, {object_id}, api_version "
             f"from (select created, type, data, api_version {recent} order by created desc limit {SAMPLE})"
@@ -158,14 +162,12 @@ class _Asking:
         ((count,),) = self._all(f"select count(*) {recent}")
         return count, [Signal(*row) for row in newest if row[2] is not None]
 
-    def _onward(self, kind: ObjectType, checkpoint: Checkpoint | None) -> int | None:
-        """Say from when on a catch-up reads the list: its newest object, or the oldest that may still change."""
-        if checkpoint is None or checkpoint.created_from is None or kind.fresh is not Fresh.CREATED:
-            return None
-        return min(checkpoint.created_from, self._ledger.oldest_open(kind) or checkpoint.created_from)
+    def _onward(self, kind: ObjectType, newest: int) -> int:
+        oldest_open = self._ledger.oldest_open(kind) if kind.fresh is Fresh.CREATED else None
+        return min(newest - OVERLAP, oldest_open if oldest_open is not None else newest)
 
     def _alive(self, kind: ObjectType) -> str:
-        return f"from {table(kind)} where _account_id = {literal(self._account_id)} and _deleted_at is null"
+        return f"{table(kind)} where _account_id = {literal(self._account_id)} and _deleted_at is null"
 
     def _union(self, queries: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         text = " union all ".join(f"({query})" for query in queries)
@@ -176,44 +178,21 @@ class _Asking:
 
 
 def count_where(connection: duckdb.DuckDBPyConnection, kind: ObjectType, condition: Condition, *, account_id: str, since: float) -> int:
-    """Count the objects created `since` a time (seconds) for which a condition holds."""
+    """Count the objects created `since` a time (seconds) for which a condition on one of their columns holds."""
     row = connection.execute(
-        f"select count(*) from {table(kind)} where _account_id = ? and created > to_timestamp({since}) and {_holds(kind, condition)}",
-        [account_id],
+        f"select count(*) from {table(kind)} where _account_id = ? and created > to_timestamp({since}) "
+        f"and {quoted(condition.column)}::varchar = ?",
+        [account_id, condition.value],
     ).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _column(kind: ObjectType, name: str) -> Column:
-    return next(column for column in kind.columns if column.name == name)
-
-
-def _text(kind: ObjectType, path: Sequence[str]) -> str:
-    """Write what stands at a path of a row's objects as text, as JSON writes it without quotes."""
-    column, *inside = path
-    if _column(kind, column).kind is not Kind.JSON:
-        return f"{quoted(column)}::varchar"
-    return f"json_extract_string({quoted(column)}, {literal('.'.join(['$', *inside]))})"
+def _owners(kind: ObjectType) -> set[str]:
+    assert kind.parent is not None
+    return {kind.parent.type, *kind.parent.each.values(), *filter(None, [kind.parent.needs])}
 
 
 def _id_at(path: str) -> str:
     """Write the id that stands at a path of an event, expanded or not."""
     return f"coalesce(json_extract_string(data, {literal(f'{path}.id')}), json_extract_string(data, {literal(path)}))"
-
-
-def _holds(kind: ObjectType, condition: Condition | None) -> str:
-    if condition is None:
-        return "true"
-    value = _text(kind, condition.path)
-    return f"{value} is not null" if condition.value is None else f"{value} = {literal(condition.value)}"
-
-
-def _all_text(kind: ObjectType, path: str) -> str:
-    """Write the list of what stands at a path, which may go through every element of an array (`[*]`)."""
-    column, _, inside = path.partition(".")
-    if "[*]" not in path:
-        return f"list_filter([{_text(kind, path.split('.'))}], lambda each: each is not null)"
-    name = column.removesuffix("[*]")
-    steps = ("$[*]" if name != column else "$") + (f".{inside}" if inside else "")
-    return f"list_filter(json_extract_string({quoted(name)}, {literal(steps)}), lambda each: each is not null)"
