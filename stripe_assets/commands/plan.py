@@ -18,19 +18,17 @@ from stripe_assets.commands.console import errors_console, figures_table, log_to
 from stripe_assets.commands.endings import INCOMPLETE, tell
 from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.figures import Figure, Sure
-from stripe_assets.sync.forecast import Forecast, TypeForecast
+from stripe_assets.sync.forecast import TypeForecast, Way
 from stripe_assets.sync.plan import Plan
 from stripe_assets.sync.plan import plan as make
 from stripe_assets.sync.settings import Settings
-from stripe_assets.sync.situation import Way
 
-NIGHTS = DAYS
-"""Syncs in the time for which Stripe allots reads, one each night."""
-PERMISSION = re.compile(r"'(rak_\w+)' permission")
+PERMISSION = re.compile(r"\brak_\w+")
+WORDS = {Sure.COUNTED: "", Sure.ESTIMATED: "about ", Sure.AT_LEAST: "at least "}
 MEANING = {
     Sure.COUNTED: "counted: all of it was seen, in the mirror or on a page",
-    Sure.ESTIMATED: "estimated: from the pages and events that were looked at",
-    Sure.AT_LEAST: "at least: there is more, and nothing tells how much",
+    Sure.ESTIMATED: "estimated (~): from the pages and events that were looked at",
+    Sure.AT_LEAST: "at least (≥): there may be more, and nothing tells how much",
 }
 
 
@@ -53,12 +51,13 @@ def plan(settings: Settings, types: Iterable[str], *, full_refresh: bool, since:
 
 def show(made: Plan, out: Console) -> None:
     """Print the table of types, the totals, and what they mean for the limit and the allotment."""
-    table = figures_table("type", "how", "rows", "requests", "seconds", "", words=2)
+    table = figures_table("type", "how", "objects", "requests", "seconds", "", words=2)
     for one in made.sync.types:
-        table.add_row(one.type, how(one), str(one.rows or ""), str(one.requests), _seconds(one.seconds), one.requests.sure)
+        objects = str(one.rows) if one.rows is not None else "unknown"
+        table.add_row(one.type, how(one), objects, str(one.requests), _seconds(one.seconds), one.requests.sure)
     table.add_section()
     own = made.sync.requests.value - sum(one.requests.value for one in made.sync.types)
-    table.add_row("the account itself", "", "", f"{own:,.0f}", "", "")
+    table.add_row("what every sync asks", "", "", f"{own:,.0f}", "", "")
     table.add_row("total", "", "", str(made.sync.requests), _seconds(made.sync.seconds), made.sync.requests.sure, style="bold")
     out.print(table)
     out.print("")
@@ -68,44 +67,38 @@ def show(made: Plan, out: Console) -> None:
 
 def how(one: TypeForecast) -> str:
     """Say how a type is gone about; of one that is refused, which permission it needs."""
-    if one.way is not Way.REFUSED:
-        return one.way
-    needed = permission(one.reason)
-    return f"refused: needs {needed}" if needed else "refused"
+    needed = permission(one.reason) if one.way is Way.REFUSED else None
+    return f"refused: needs {needed}" if needed else one.way
 
 
 def permission(reason: str | None) -> str | None:
     """Find the permission that Stripe names in a refusal."""
     found = PERMISSION.search(reason or "")
-    return found[1] if found else None
+    return found[0] if found else None
 
 
 def sentences(made: Plan) -> Iterable[str]:
     """Say what the numbers mean."""
     rate = f"{made.limits.account:g} requests a second, {made.limits.endpoint:g} an endpoint"
-    yield f"The shortest possible time is {span(made.sync.seconds)}, at {rate}."
-    yield allotment(made)
-    if over := _over(made):
-        yield over
+    least = "at least " if made.sync.requests.sure is Sure.AT_LEAST else ""
+    yield f"The shortest possible time is {least}{span(made.sync.seconds)}, at {rate}."
+    allotted, sold = made.allotted, made.transactions
+    why = f"{READS_PER_TRANSACTION} for each of {_words(sold)} transactions" if allotted.value > LEAST_READS else "what every account has"
+    share = f"{WORDS[made.share.sure]}{made.share.value:.1%}"
+    yield f"Stripe allots {_words(allotted)} reads in {DAYS} days ({why}): this sync takes {share} of them."
+    if made.share.value > 1:
+        yield (
+            "That is more than an account is to read, its other programs included: name fewer types, leave out what is old "
+            "with `--since`, or ask Stripe for more."
+        )
     if made.blind:
         yield "The key may not read events: without them most types are read whole each time."
     used = sorted({one.requests.sure for one in made.sync.types}, key=list(Sure).index)
     yield "; ".join(MEANING[sure] for sure in used) + f". To find out took {made.asked:,} requests."
 
 
-def allotment(made: Plan) -> str:
-    """Say which share of Stripe's allotment goes to the sync, and to a month of them."""
-    allotted, sold = made.allotted, made.transactions
-    why = f"{READS_PER_TRANSACTION} for each of {_words(sold)} transactions" if allotted.value > LEAST_READS else "what every account has"
-    return (
-        f"Stripe allots {_words(allotted)} reads in {DAYS} days ({why}): this sync takes {_share(made.sync, made)} of them, "
-        f"one each night {_share(made.night, made, times=NIGHTS)} ({_words(made.night.requests)} requests a night)."
-    )
-
-
 def to_json(made: Plan, settings: Settings) -> dict[str, Any]:
     """Give the plan as the object that `--json` prints; each number says how sure it is."""
-    allotted = made.allotted.value
     return {
         "account_id": made.account_id,
         "duckdb": str(settings.duckdb),
@@ -113,13 +106,11 @@ def to_json(made: Plan, settings: Settings) -> dict[str, Any]:
         "requests": _figure(made.sync.requests),
         "seconds": round(made.sync.seconds, 1),
         "limit": {"account": made.limits.account, "endpoint": made.limits.endpoint},
-        "night": {"requests": _figure(made.night.requests), "seconds": round(made.night.seconds, 1)},
         "allotment": {
             "days": DAYS,
             "reads": _figure(made.allotted),
             "transactions": _figure(made.transactions),
-            "share_of_sync": round(made.sync.allotted_reads.value / allotted, 4),
-            "share_of_nights": round(made.night.allotted_reads.value * NIGHTS / allotted, 4),
+            "share": {"value": round(made.share.value, 4), "sure": made.share.sure},
         },
         "asked": made.asked,
         "reads_events": not made.blind,
@@ -127,7 +118,7 @@ def to_json(made: Plan, settings: Settings) -> dict[str, Any]:
             {
                 "type": one.type,
                 "how": one.way,
-                "rows": _figure(one.rows) if one.rows is not None else None,
+                "objects": _figure(one.rows) if one.rows is not None else None,
                 "requests": _figure(one.requests),
                 "seconds": round(one.seconds, 1),
                 "permission": permission(one.reason),
@@ -138,27 +129,8 @@ def to_json(made: Plan, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _over(made: Plan) -> str | None:
-    """Say what it means to need more than is allotted, and what to do."""
-    nights, allotted = made.night.allotted_reads.value * NIGHTS, made.allotted.value
-    if max(nights, made.sync.allotted_reads.value) <= allotted:
-        return None
-    what = "This sync" if made.sync.allotted_reads.value > allotted else "One each night"
-    return (
-        f"{what} is more than an account is to read, its other programs included: name fewer types, sync less often, "
-        "leave out what is old with `--since`, or ask Stripe for more."
-    )
-
-
-def _share(forecast: Forecast, made: Plan, *, times: int = 1) -> str:
-    reads = forecast.allotted_reads * times
-    words = "at least " if reads.sure is Sure.AT_LEAST else ""
-    return f"{words}{reads.value / made.allotted.value:.1%}"
-
-
 def _words(figure: Figure) -> str:
-    words = {Sure.COUNTED: "", Sure.ESTIMATED: "about ", Sure.AT_LEAST: "at least "}[figure.sure]
-    return f"{words}{figure.whole:,}"
+    return f"{WORDS[figure.sure]}{figure.whole:,}"
 
 
 def _seconds(seconds: float) -> str:

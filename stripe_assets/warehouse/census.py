@@ -14,7 +14,7 @@ from stripe_assets.catalog.conditions import Condition
 from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.warehouse.ledger import BACKFILL, Checkpoint, Ledger
 from stripe_assets.warehouse.notes import OVERLAP
-from stripe_assets.warehouse.parents import askable
+from stripe_assets.warehouse.parents import DAY, askable
 from stripe_assets.warehouse.tables import literal, quoted, table
 
 SAMPLE = 2_000
@@ -92,7 +92,8 @@ def take(
     there = {kind.name: kind for kind in kinds if f"stripe.{kind.name}" in present}
     ledger = Ledger(connection, account_id)
     checkpoints = ledger.checkpoints()
-    begin = min((one.events_from for name in there if (one := checkpoints.get(name)) is not None and one.events_from), default=None)
+    told = {name for name, kind in there.items() if (kind.events or kind.told_of) and kind.fresh is not Fresh.REFRESH}
+    begin = min((at for name in told & checkpoints.keys() if (at := checkpoints[name].events_from) is not None), default=None)
     stretch = max(0, newest - begin) if newest is not None and begin is not None else 0
     asking = _Asking(connection, ledger, account_id, now=now, since=since, stretch=stretch)
     counts = asking.counts(there, checkpoints)
@@ -124,7 +125,9 @@ class _Asking:
         return {name: Count(*numbers, noted.get(name, 0), below.get(name)) for name, numbers in rows.items()}
 
     def _rows(self, kind: ObjectType, checkpoint: Checkpoint | None) -> str:
-        lasting = f"created >= to_timestamp({self._since})" if kind.has_created and self._since is not None else "true"
+        kept = self._now - kind.kept_days * DAY if kind.kept_days is not None else None
+        oldest = max((at for at in (self._since, kept) if at is not None), default=None)
+        lasting = f"created >= to_timestamp({oldest})" if kind.has_created and oldest is not None else "true"
         recent, onward, stored = "false", "false", "false"
         if checkpoint is not None and checkpoint.created_from is not None and kind.has_created:
             recent = f"created > to_timestamp({checkpoint.created_from - self._stretch})"

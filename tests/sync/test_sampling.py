@@ -63,9 +63,6 @@ def test_counted_is_exact_and_no_request_too_many_is_made(bursts: list[tuple[int
         assert not (timed and has_times)
     if total <= PAGE:
         assert (survey.rows.sure, len(listing.windows)) == (Sure.COUNTED, 1)
-    since = survey.since(500)
-    if since.sure is Sure.COUNTED:
-        assert since.value == sum(second >= 500 for second in listing.times)
 
 
 def growing(count: int, years: float, growth: float) -> list[int]:
@@ -107,15 +104,6 @@ def test_burst_of_one_second_is_not_taken_for_the_pace_of_years(count: int) -> N
 def test_list_without_a_filter_has_at_least_what_was_seen_and_one_more() -> None:
     survey = surveyed(Listing(STEADY), floor=FOUNDED, timed=False)
     assert (survey.rows.value, survey.rows.sure) == (PAGES * PAGE + 1, Sure.AT_LEAST)
-    assert survey.since(0).sure is Sure.AT_LEAST
-
-
-def test_part_of_a_list_since_a_moment_is_told_by_the_same_pages() -> None:
-    survey = surveyed(Listing(STEADY), floor=FOUNDED)
-    a_month = survey.since(NOW - 30 * DAY)
-    assert a_month.value == pytest.approx(2500 * 30 / 365, rel=0.1)
-    assert survey.since(NOW + 1).value == 0
-    assert survey.since(0).value == pytest.approx(survey.rows.value, rel=0.01)
 
 
 def test_empty_list_is_counted() -> None:
