@@ -16,8 +16,6 @@ off with three pages, 2% with four or five (2026-11); five also tame a burst: 15
 years, were taken for 100,000 with three, for 2,000 with four, for 400 with five."""
 LIKELY_THE_REST = 1.8 * PAGE
 """Objects that a gap may hold, filled as densely as its ends, for one page to be likely to show all that there really are."""
-BURST = 60
-"""Seconds in which a page of objects was made at once, by a script say: mostly the next page has the rest of them."""
 INTO_THE_GAP = 0.55
 """Where in a gap the next look is taken: not its middle, so that looks do not fall on the same day of the month."""
 STEEP = 16.0
@@ -115,8 +113,7 @@ class _Gap:
 
     def window(self) -> "Window":
         """Choose what to look at: the whole of it, its middle, or where its dense end may be over."""
-        first_of_a_burst = self.run_above <= BURST and self.above * self.run_above <= PAGE
-        if self.most <= LIKELY_THE_REST or first_of_a_burst:
+        if self.most <= LIKELY_THE_REST:
             return Window(self.bottom, after=self.last)
         middle = INTO_THE_GAP * self.length
         if self.below is not None and self.above > STEEP * self.below:
