@@ -249,9 +249,7 @@ class _Run:
         limits = self._session.client.limiter.limits
         self._forecast = await self.writer.call(lambda connection: expect(connection, self._session.catalog, asked, limits))
         course = await self.writer.books(
-            lambda ledger: choose(
-                ledger, self._kinds, now=asked.now, events_from=self._newest, full_refresh=full_refresh, since=since
-            )
+            lambda ledger: choose(ledger, self._kinds, now=asked.now, events_from=self._newest, full_refresh=full_refresh, since=since)
         )
         below = {kind.name for kind in self._kinds if kind.parent is not None and not kind.parent.embedded}
         self.writer.begun = frozenset(below & course.backfill.keys())

@@ -126,7 +126,8 @@ class Probe:
         for each in kind.parent.each.values():
             asks *= self.situation.numbers[each].rows or UNKNOWN
         mine = self._sightings.get(kind.name)
-        within = rows * Figure(mine.seen / shown.seen, Sure.ESTIMATED) if kind.parent.embedded and mine is not None else None
+        inside = Sure.AT_LEAST if asked else Sure.ESTIMATED  # of a list that goes on only the beginning was seen
+        within = rows * Figure(mine.seen / shown.seen, inside) if kind.parent.embedded and mine is not None else None
         return {"asks": asks, "readings": (within,) if within is not None else None}
 
     async def _changes(self) -> None:
@@ -136,9 +137,7 @@ class Probe:
             return
         seen: list[Signal] = []
         fields = named_by(self._catalog)
-        survey = await self._over(
-            kind, floor=max(0, begin - OVERLAP), most=PAGES, show=lambda things: seen.extend(signals(things, fields))
-        )
+        survey = await self._over(kind, floor=max(0, begin - OVERLAP), most=PAGES, show=lambda things: seen.extend(signals(things, fields)))
         self.situation = with_events(self.situation, self._catalog, self._asked, self._counted, survey.rows, seen)
 
     async def transactions(self) -> Figure:

@@ -66,7 +66,8 @@ def note(things: Sequence[Thing], kind: ObjectType, catalog: Catalog, selected: 
             else:
                 values = asked_by(thing, child.parent)
                 mine.asks[child.name] += len(values)
-                mine.example.update({child.name: value for value in values[:1]})
+                if values:
+                    mine.example[child.name] = values[0]
 
 
 def asked_by(thing: Thing, parent: Parent) -> list[str]:

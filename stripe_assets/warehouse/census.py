@@ -118,11 +118,16 @@ class _Asking:
     def counts(self, kinds: Mapping[str, ObjectType], checkpoints: Mapping[str, Checkpoint]) -> dict[str, Count]:
         """Count all types, in three queries."""
         rows = self._union(self._rows(kind, checkpoints.get(kind.name)) for kind in kinds.values())
-        found = self._union(self._below(kind, kinds) for kind in kinds.values() if kind.parent is not None and _owners(kind) <= kinds.keys())
+        found = self._union(
+            self._below(kind, kinds) for kind in kinds.values() if kind.parent is not None and _owners(kind) <= kinds.keys()
+        )
         below = {name: Below(*numbers) for name, numbers in found.items()}
-        pending = f"select type, count(*) from stripe_sync.pending where account_id = {literal(self._account_id)} group by 1"
-        noted: dict[str, int] = dict(self._all(pending))
-        return {name: Count(*numbers, noted.get(name, 0), below.get(name)) for name, numbers in rows.items()}
+        mine = f"account_id = {literal(self._account_id)} and purpose <> 'missing'"
+        noted: dict[str, int] = dict(self._all(f"select type, count(*) from stripe_sync.pending where {mine} group by 1"))
+        return {
+            name: Count(kept, recent, onward, stored, noted.get(name, 0), below.get(name))
+            for name, (kept, recent, onward, stored) in rows.items()
+        }
 
     def _rows(self, kind: ObjectType, checkpoint: Checkpoint | None) -> str:
         kept = self._now - kind.kept_days * DAY if kind.kept_days is not None else None

@@ -68,9 +68,7 @@ def test_mirrored_account_is_asked_for_its_events_only(tmp_path: Path) -> None:
     asked = [request.endpoint for request in here.app.requests[before:]]
     assert set(asked) == set(OWN)
     assert len(asked) <= len(OWN) + FEW
-    assert {one.type for one in made.sync.types if one.way is Way.WHOLE} <= {
-        kind.name for kind in load() if kind.fresh is Fresh.REFRESH
-    }
+    assert {one.type for one in made.sync.types if one.way is Way.WHOLE} <= {kind.name for kind in load() if kind.fresh is Fresh.REFRESH}
 
 
 def test_type_that_the_key_may_not_read_is_refused_with_its_children_and_the_rest_goes_on(tmp_path: Path) -> None:
