@@ -95,7 +95,7 @@ def take(
     told = {name for name, kind in there.items() if (kind.events or kind.told_of) and kind.fresh is not Fresh.REFRESH}
     begin = min((at for name in told & checkpoints.keys() if (at := checkpoints[name].events_from) is not None), default=None)
     stretch = max(0, newest - begin) if newest is not None and begin is not None else 0
-    asking = _Asking(connection, ledger, account_id, now=now, since=since, stretch=stretch)
+    asking = _Asking(connection, ledger, account_id, now=now, since=since, until=now if newest is None else newest, stretch=stretch)
     counts = asking.counts(there, checkpoints)
     if events is None or f"stripe.{events.name}" not in present or begin is None:
         return Census(counts, checkpoints, begin)
@@ -106,13 +106,22 @@ class _Asking:
     """The queries of one census."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, ledger: Ledger, account_id: str, *, now: float, since: int | None, stretch: int
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        ledger: Ledger,
+        account_id: str,
+        *,
+        now: float,
+        since: int | None,
+        until: float,
+        stretch: int,
     ) -> None:
         self._connection = connection
         self._ledger = ledger
         self._account_id = account_id
         self._now = now
         self._since = since
+        self._until = until
         self._stretch = stretch
 
     def counts(self, kinds: Mapping[str, ObjectType], checkpoints: Mapping[str, Checkpoint]) -> dict[str, Count]:
@@ -130,7 +139,7 @@ class _Asking:
         }
 
     def _rows(self, kind: ObjectType, checkpoint: Checkpoint | None) -> str:
-        kept = self._now - kind.kept_days * DAY if kind.kept_days is not None else None
+        kept = self._until - kind.kept_days * DAY if kind.kept_days is not None else None
         oldest = max((at for at in (self._since, kept) if at is not None), default=None)
         lasting = f"created >= to_timestamp({oldest})" if kind.has_created and oldest is not None else "true"
         recent, onward, stored = "false", "false", "false"
