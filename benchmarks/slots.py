@@ -1,4 +1,4 @@
-"""Slots granted a second: what the limiter itself costs, beside the standard library's semaphore in the same run.
+"""Slots granted a second in the sync's event loop: what the limiter itself costs, beside the standard library's semaphore.
 
 The limits are so high that nothing is waited for but one's turn. With 200 waiters on 30 endpoints each grant is a choice,
 and each ends another's wait.
@@ -6,10 +6,12 @@ and each ends another's wait.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from statistics import median
 from typing import Any
+
+import uvloop
 
 from stripe_assets.limits.limiter import Limiter, Limits
 from stripe_assets.limits.priority import Priority
@@ -30,11 +32,16 @@ def run() -> None:
     print(f"{'slots a second':24} {'nobody waits':>14} {f'{WAITERS} wait on {ENDPOINTS} endpoints':>30}")
     yardstick: tuple[float, float] | None = None
     for name, make in contestants.items():
-        alone = median(asyncio.run(_alone(make)) for _ in range(ROUNDS))
-        crowded = median(asyncio.run(_crowded(make)) for _ in range(ROUNDS))
+        alone = median(_run(_alone(make)) for _ in range(ROUNDS))
+        crowded = median(_run(_crowded(make)) for _ in range(ROUNDS))
         yardstick = yardstick or (alone, crowded)
         shares = f"({alone / yardstick[0]:.2f})", f"({crowded / yardstick[1]:.2f})"
         print(f"{name:24} {alone:>7,.0f} {shares[0]:>6} {crowded:>23,.0f} {shares[1]:>6}")
+
+
+def _run(measured: Coroutine[Any, Any, float]) -> float:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(measured)
 
 
 def _semaphore() -> Acquire:
@@ -44,7 +51,13 @@ def _semaphore() -> Acquire:
 
 def _limiter(rate: float | None) -> Acquire:
     limiter = Limiter(Limits(rate, rate, in_flight=1))
-    return lambda turn: limiter.slot(f"GET /v1/{turn % ENDPOINTS}", priority=Priority(turn % 3))
+    wishes = [(f"GET /v1/{turn % ENDPOINTS}", Priority(turn % 3)) for turn in range(WAITERS)]
+
+    def acquire(turn: int) -> AbstractAsyncContextManager[Any]:
+        endpoint, priority = wishes[turn]
+        return limiter.slot(endpoint, priority=priority)
+
+    return acquire
 
 
 async def _alone(make: Callable[[], Acquire]) -> float:

@@ -34,6 +34,7 @@ def line(summary: Summary) -> str:
         f"waits {waits(at)}",
         f"429s: {refusals(at)}" if at.throttled else "no 429s",
         *([f"learned: {learned(at)}"] if learned(at) else []),
+        *([f"at lowest: {lowest(at)}"] if lowest(at) else []),
     ]
     return "; ".join(parts)
 
@@ -59,11 +60,14 @@ def learned(at: Snapshot, *, most: int | None = None) -> str:
 
     All of it, or the first `most` and how many more there are.
     """
-    rates = [f"{name} {rate:.3g}/s" for name, rate in _account_first(at.learned_rates)]
-    crowds = [f"{name} {number:g} at once" for name, number in _account_first(at.learned_in_flight)]
-    parts = [*rates, *crowds]
+    parts = _named(at.learned_rates, at.learned_in_flight)
     more = f" and {len(parts) - most} more" if most is not None and len(parts) > most else ""
     return ", ".join(parts[:most]) + more
+
+
+def lowest(at: Snapshot) -> str:
+    """Say what the lowest limits were that 429s taught during a run, the account's first; nothing without any."""
+    return ", ".join(_named(at.lowest_rates, at.lowest_in_flight))
 
 
 def by_endpoint(tally: Tally) -> dict[str, tuple[int, int]]:
@@ -73,6 +77,13 @@ def by_endpoint(tally: Tally) -> dict[str, tuple[int, int]]:
         sent.update(step.sent)
         throttled.update(step.throttled)
     return {name: (count, throttled[name]) for name, count in sent.most_common()}
+
+
+def _named(rates: Mapping[str, float], at_once: Mapping[str, float]) -> list[str]:
+    return [
+        *(f"{name} {rate:.3g}/s" for name, rate in _account_first(rates)),
+        *(f"{name} {number:g} at once" for name, number in _account_first(at_once)),
+    ]
 
 
 def _account_first(found: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -125,7 +125,18 @@ def _events(
             "seconds": result.seconds,
             "state": result.state,
             **({"reason": result.reason} if result.reason else {}),
+            **({"in no column": _misfits(result)} if result.misfits else {}),
             **of_the_run,
         }
         yield dg.MaterializeResult(asset_key=key, metadata=metadata)
     yield checks.completeness(key, result)
+
+
+def _misfits(result: TypeResult) -> dg.TableMetadataValue:
+    """List what came and has no place in a column; what it said is in `_raw`."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord({"column": one.column, "came as": one.change, "times": one.count, "for example in": one.example_id or ""})
+            for one in result.misfits
+        ]
+    )

@@ -49,7 +49,7 @@ def _options(
 @app.command()
 def demo(
     context: typer.Context,
-    customers: Annotated[int, typer.Option(min=1, help="Customers of the simulated account.")] = 300,
+    customers: Annotated[int, typer.Option(min=1, help="Customers of the simulated account.")] = 100,
     seed: Annotated[int, typer.Option(help="Another number makes another account.")] = 1,
     duckdb: Annotated[Path, typer.Option(help="The file to mirror into; made anew each time.")] = Path("data/demo.duckdb"),
 ) -> None:
@@ -80,6 +80,8 @@ def sync(
     STRIPE_RATE_SHARE   the part of the limit to take: 1.0
     STRIPE_LIMITER      who shares it: local (all processes of this machine), or redis://..., postgresql://...
     STRIPE_KEEP_RAW     keep each object's JSON: true
+    STRIPE_EXCLUDE_COLUMNS  what is never stored: customers.email,charges.billing_details.email
+    STRIPE_HASH_COLUMNS     what is stored as a keyed hash, by the key in STRIPE_HASH_KEY
     """
     with told(debug=context.obj, interrupted=KEPT):
         from stripe_assets.commands.sync import moment

@@ -104,5 +104,9 @@ class WarehouseError(MirrorError):
     """The database file cannot be used."""
 
 
+class WarehouseNewer(WarehouseError, ConfigurationError):
+    """The database file was written by a newer release: upgrade, or name another file."""
+
+
 class WarehouseBusy(WarehouseError):
     """Another process has held the file for longer than we were told to wait."""

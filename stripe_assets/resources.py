@@ -13,7 +13,7 @@ from stripe_assets.sync.settings import Settings, duckdb_path, from_environment
 
 
 class StripeResource(dg.ConfigurableResource["StripeResource"]):
-    """A Stripe account and the DuckDB file that mirrors it. The key belongs in the environment, not in the launchpad."""
+    """A Stripe account and the DuckDB file that mirrors it. Keys belong in the environment, not in the launchpad."""
 
     api_key: str | None = None
     api_base: str | None = None
@@ -22,6 +22,9 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
     rate_share: float | None = None
     limiter: str | None = None
     keep_raw: bool | None = None
+    exclude_columns: str | None = None
+    hash_columns: str | None = None
+    hash_key: str | None = None
 
     def settings(self) -> Settings:
         """Join the fields with the environment. Raises `ConfigurationError`."""
@@ -44,5 +47,8 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
             "STRIPE_RATE_SHARE": self.rate_share,
             "STRIPE_LIMITER": self.limiter,
             "STRIPE_KEEP_RAW": self.keep_raw,
+            "STRIPE_EXCLUDE_COLUMNS": self.exclude_columns,
+            "STRIPE_HASH_COLUMNS": self.hash_columns,
+            "STRIPE_HASH_KEY": self.hash_key,
         }
         return {name: str(value) for name, value in fields.items() if value is not None}

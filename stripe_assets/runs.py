@@ -45,6 +45,7 @@ def materialization(summary: Summary, *, say: Callable[[str], None]) -> dg.Asset
         "429s": sum(at.throttled.values()),
         "429s by reason": allowance.refusals(at) or None,
         "learned from 429s": allowance.learned(at) or None,
+        "learned, at lowest": allowance.lowest(at) or None,
         "run id": summary.run_id,
         "endpoints": endpoints(summary.tally),
     }

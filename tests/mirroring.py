@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import virtual_time
 
-from stripe_assets.catalog.types import load
+from stripe_assets.catalog.types import Catalog, load
 from stripe_assets.limits.guard import InProcess
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
@@ -34,6 +34,8 @@ class World:
     rate_limit: float = 100.0
     clock: float = 0.0
     mirror: Mirror | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    catalog: Catalog | None = None
 
     def __post_init__(self) -> None:
         self.app = application(self.account, **self.options)
@@ -47,7 +49,8 @@ class World:
     ) -> Summary:
         """Run one sync by `mirror`; `meanwhile` runs beside it. Afterwards `clock` holds the seconds it took, in virtual time."""
         mirror = self.mirror = Mirror(
-            Settings(api_key=self.key, api_base="http://stripe.test", duckdb=self.database, rate_limit=self.rate_limit),
+            Settings(api_key=self.key, api_base="http://stripe.test", duckdb=self.database, rate_limit=self.rate_limit, **self.settings),
+            catalog=self.catalog,
             transport=httpx.ASGITransport(self.app),
             sharing=lambda _allowance: InProcess(),
         )

@@ -23,10 +23,20 @@ def summary(at: Snapshot, *, requests: int = 1204, seconds: float = 12.3) -> Sum
 
 
 def test_line_of_a_run_tells_its_pace_and_what_held_it_up() -> None:
-    at = Snapshot(limit=100.0, throttled=THROTTLED, wait_p50=0.0204, wait_p99=1.42, learned_rates=LEARNED, learned_in_flight={"account": 9})
+    at = Snapshot(
+        limit=100.0,
+        throttled=THROTTLED,
+        wait_p50=0.0204,
+        wait_p99=1.42,
+        learned_rates=LEARNED,
+        learned_in_flight={"account": 9},
+        lowest_rates={"account": 43.21},
+        lowest_in_flight={"GET /v1/events": 4},
+    )
     assert allowance.line(summary(at)) == (
         "1,204 requests in 12.3 s, 97.9/s of 100 allowed; waits 20 ms (p50), 1.4 s (p99); 429s: 1,200 global-rate, 3 endpoint-rate; "
-        "learned: account 71.3/s, GET /v1/charges 12/s, account 9 at once"
+        "learned: account 71.3/s, GET /v1/charges 12/s, account 9 at once; "
+        "at lowest: account 43.2/s, GET /v1/events 4 at once"
     )
 
 

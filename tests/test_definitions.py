@@ -111,6 +111,21 @@ def test_the_night_mirrors_everything_and_builds_the_models(served: Serving, tmp
     assert differences(database, served.account, types=left) == []
 
 
+def test_asset_shows_what_fits_no_column(tmp_path: Path) -> None:
+    """The customer is read in the list and, because of its event, once more: that is two times."""
+    account = Account(seed=1, customers=3, months=1, now=NOW)
+    first = account.objects("customer")[0]["id"]
+    account.edit("customer", first, balance="much")
+    with serving(account, keys={"sk_test_simulator": None}) as server:
+        result = run(definitions(server, tmp_path / "stripe.duckdb"), "customers", "prices")
+    made = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}
+    shown = made[asset_key("customers")]["in no column"]
+    assert isinstance(shown, dg.TableMetadataValue)
+    record = dg.TableRecord({"column": "balance", "came as": "value of another type", "times": 2, "for example in": first})
+    assert record in shown.records
+    assert "in no column" not in made[asset_key("prices")]
+
+
 def test_missing_key_fails_the_run_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STRIPE_API_KEY", raising=False)
     monkeypatch.delenv("STRIPE_API_KEY_FILE", raising=False)

@@ -176,9 +176,10 @@ def read_stub(answer: Answer) -> Stub:
 
 def damaged(answer: Answer, error: Exception) -> Transient:
     """Say that a body is not the JSON that was asked for."""
-    begin = answer.body[:40].decode(errors="replace")
+    # Of a page of somebody else's it helps to see how it begins; of an object it might be what is not to be kept.
+    begin = "" if answer.body[:40].lstrip().startswith(b"{") else f"; it begins {answer.body[:40].decode(errors='replace')!r}"
     return Transient(
-        f"GET {answer.path} was answered with something that is not Stripe's JSON ({error}; it begins {begin!r}); "
+        f"GET {answer.path} was answered with something that is not Stripe's JSON ({error}{begin}); "
         "check STRIPE_API_BASE and any proxy in between",
         path=answer.path,
         status=200,

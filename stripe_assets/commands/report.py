@@ -11,6 +11,9 @@ from stripe_assets.sync.engine import Summary
 from stripe_assets.sync.settings import Settings
 from stripe_assets.warehouse.ledger import TypeResult
 
+MOST_TOLD = 20
+"""Lines about what fits no column: a newer API version may bring a hundred fields, and the table has them all."""
+
 
 def finished(result: TypeResult) -> str:
     """Tell in one line how a type ended."""
@@ -53,6 +56,17 @@ def show(summary: Summary, settings: Settings, console: Console) -> None:
 def missing(summary: Summary) -> list[str]:
     """Name each type that is not complete, with the reason; nothing if all are."""
     return [f"{result.type} was {_ended(result)}: {result.reason}" for result in summary.results if result.state != "complete"]
+
+
+def misfits(summary: Summary) -> list[str]:
+    """Name what came and has no place in a column; nothing if all had. What it said is in `_raw`."""
+    lines = [
+        f"{result.type}.{one.column}: {one.change}, {one.count:,} times, e.g. in {one.example_id or 'one without an id'}; kept in _raw"
+        for result in summary.results
+        for one in result.misfits
+    ]
+    more = [f"{len(lines) - MOST_TOLD} more columns like these: see stripe_sync.schema_changes"] if len(lines) > MOST_TOLD else []
+    return lines[:MOST_TOLD] + more
 
 
 def _ended(result: TypeResult) -> str:

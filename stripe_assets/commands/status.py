@@ -80,7 +80,9 @@ def read(path: Path, catalog: Catalog, *, now: datetime) -> tuple[LastRun | None
             "STRIPE_DUCKDB names another file"
         )
     try:
-        with Database(path, wait=WAIT).open(read_only=True) as connection:
+        database = Database(path, wait=WAIT)
+        with database.open(read_only=True) as connection:
+            database.refuse_newer(connection)
             present = {
                 row[0] for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'stripe'").fetchall()
             }

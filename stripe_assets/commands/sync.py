@@ -44,6 +44,8 @@ def sync(
         typer.echo(json.dumps(report.as_json(summary, settings)))
     else:
         report.show(summary, settings, results_console())
+    for line in report.misfits(summary):
+        tell(f"stripe-assets: {line}")
     if not summary.complete:
         for line in report.missing(summary):
             tell(f"stripe-assets: {line}")

@@ -30,6 +30,8 @@ class Ceiling:
         self.least = min(1.0, limit / 10)
         self.is_cut = False
         self.cut_at = float("-inf")
+        self.lowest: float | None = None
+        """The lowest estimate ever made; none without a cut."""
         self._top = limit
         self._low = limit
         self._accepted = self._refused = 0
@@ -85,6 +87,7 @@ class Ceiling:
         """Go a little below the estimate, and come back to it."""
         self._top = min(self.limit, max(self.least, estimate))
         self._low = max(self.least, STEP_BACK * self._top)
+        self.lowest = self._top if self.lowest is None else min(self._top, self.lowest)
         self.is_cut = True
         self.cut_at = now
         self._turn_over(now)

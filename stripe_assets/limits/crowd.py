@@ -20,6 +20,11 @@ class Crowd:
         """The number at which 429s came lately; none while the limit itself is in force."""
         return self._ceiling.learned
 
+    @property
+    def lowest(self) -> float | None:
+        """The lowest that was ever learned since the limit was set; none without a 429."""
+        return self._ceiling.lowest
+
     def most(self, now: float) -> int:
         """Give how many there may be now: at least one, or nobody would ever notice that it is over."""
         return max(1, int(self._ceiling.value(now)))

@@ -13,6 +13,8 @@ from pyrate_limiter import InMemoryBucket, Rate, RateItem
 MARGIN = 0.002
 """Seconds beyond one that a guard counts: what leaves evenly arrives with some jitter. The moment that counts is the one
 in which the request really leaves (`used`), so that a busy event loop needs no further distance."""
+ROUNDING = 1e-6
+"""Milliseconds by which a moment that `ready_at` gave may seem to be earlier, in floating point."""
 
 
 class Guard(Protocol):
@@ -78,6 +80,7 @@ class _Log:
     def __init__(self, name: str, limit: float) -> None:
         self._name = name
         self._rate = _rate(limit)
+        self._most_kept = 2 * self._rate.limit
         self._bucket = InMemoryBucket([self._rate])
         self._items = self._bucket.items  # its `peek` takes a lock and counts: half a microsecond of every grant
         self._taken: dict[int, RateItem] = {}  # and not yet sent
@@ -85,6 +88,7 @@ class _Log:
 
     def resize(self, limit: float) -> None:
         self._rate = _rate(limit)
+        self._most_kept = 2 * self._rate.limit
         self._bucket.rates = [self._rate]
 
     def ready_at(self, now: float) -> float:
@@ -95,10 +99,9 @@ class _Log:
         return ready_at if ready_at > now else now
 
     def take(self, now: float) -> int | None:
-        stamp = _milliseconds(now)
-        item = RateItem(self._name, stamp)
-        if len(self._items) > 2 * self._rate.limit:
-            self._bucket.leak(stamp)
+        item = RateItem(self._name, int(now * 1000 + ROUNDING))
+        if len(self._items) > self._most_kept:
+            self._bucket.leak(item.timestamp)
         if not self._bucket.put(item):
             return None
         self._granted = slot = self._granted + 1
@@ -106,15 +109,12 @@ class _Log:
         return slot
 
     def used(self, slot: int, now: float) -> None:
-        self._taken.pop(slot).timestamp = _milliseconds(now)
+        self._taken.pop(slot).timestamp = int(now * 1000 + ROUNDING)
 
     def give_back(self, slot: int) -> None:
-        self._items.remove(self._taken.pop(slot))
-
-
-def _milliseconds(now: float) -> int:
-    """Give whole milliseconds; a moment that `ready_at` gave must not end up in the one before."""
-    return int(now * 1000 + 1e-6)
+        item = self._taken.pop(slot)
+        if item in self._items:  # it is forgotten already if the event loop stood still for longer than it counts
+            self._items.remove(item)
 
 
 def _rate(limit: float) -> Rate:

@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import TracebackType
 from typing import Self
 
@@ -54,8 +55,8 @@ class Limits:
         if self.in_flight < 1:
             raise ValueError(f"at least one request must be allowed under way, not {self.in_flight}")
         for limit in (self.account, self.endpoint, *self.endpoints.values()):
-            if limit is not None and not limit > 0:
-                raise ValueError(f"a limit is a number of requests per second above 0, not {limit}")
+            if limit is not None and not 0 < limit < inf:
+                raise ValueError(f"a limit is a number of requests per second above 0, or None for no limit, not {limit}")
 
     def of(self, endpoint: str) -> float | None:
         """Give an endpoint's limit in requests per second."""
@@ -142,9 +143,10 @@ class Limiter:
         self._dispatch(now)
 
     def close(self) -> None:
-        """Let go of what is shared with others."""
+        """Let go of what is shared with others. Who still waits gets a `RuntimeError`."""
         if self._timer is not None:
             self._timer.cancel()
+        self._despair(RuntimeError("the limiter was closed while requests waited for it"))
         self._sharing.close()
 
     def waiting(self) -> int:
@@ -154,8 +156,8 @@ class Limiter:
     def snapshot(self) -> Snapshot:
         """Describe this moment: rates, waits, what 429s have taught."""
         now = self._now()
-        buckets = [self._account, *(line.bucket for line in self._lines.values())]
-        learned = {bucket.name: bucket.rate(now) for bucket in buckets if bucket is not None and bucket.rate(now) < bucket.limit}
+        buckets = [bucket for bucket in (self._account, *(line.bucket for line in self._lines.values())) if bucket is not None]
+        learned = {bucket.name: bucket.rate(now) for bucket in buckets if bucket.rate(now) < bucket.limit}
         crowds = {"account": self._crowd} | {line.name: line.crowd for line in self._lines.values()}
         return Snapshot(
             limit=self.limits.account,
@@ -169,6 +171,8 @@ class Limiter:
             wait_p99=self.tally.waited(0.99),
             learned_rates=learned,
             learned_in_flight={name: crowd.most(now) for name, crowd in crowds.items() if crowd.most(now) < crowd.limit},
+            lowest_rates={bucket.name: bucket.lowest for bucket in buckets if bucket.lowest is not None},
+            lowest_in_flight={name: max(1, int(crowd.lowest)) for name, crowd in crowds.items() if crowd.lowest is not None},
         )
 
     def _bind(self) -> float:
@@ -195,9 +199,9 @@ class Limiter:
 
     def _enter(self, waiter: Waiter) -> None:
         """Let a request wait, and grant it at once if it is its turn."""
-        if len(self._order) >= self.limits.waiting:
+        if self._order.length >= self.limits.waiting:
             raise TooManyWaiting(
-                f"{len(self._order):,} requests wait already, {waiter.line.name} would be one more: "
+                f"{self._order.length:,} requests wait already, {waiter.line.name} would be one more: "
                 "keep work that cannot be done yet as a range or a row, or allow more by Limits(waiting=...)"
             )
         now = self._now()
@@ -207,11 +211,12 @@ class Limiter:
     def _send(self, waiter: Waiter) -> None:
         """Note that a request goes out at this moment."""
         now = waiter.sent_at = self._now()
-        if waiter.account_slot is not None and self._account is not None:
-            self._account.used(waiter.account_slot, now)
-        if waiter.endpoint_slot is not None and waiter.line.bucket is not None:
-            waiter.line.bucket.used(waiter.endpoint_slot, now)
-        self.tally.sent(waiter.line.name, now, waited=now - waiter.since)
+        account, line = self._account, waiter.line
+        if account is not None and waiter.account_slot is not None:
+            account.used(waiter.account_slot, now)
+        if line.bucket is not None and waiter.endpoint_slot is not None:
+            line.bucket.used(waiter.endpoint_slot, now)
+        self.tally.sent(line.name, now, waited=now - waiter.since)
 
     def _withdraw(self, waiter: Waiter) -> None:
         """Let a request wait no more that was cancelled; if it was granted in the same moment, the next one gets its slot."""
@@ -241,47 +246,62 @@ class Limiter:
 
     def _end(self, waiter: Waiter, *, accepted: bool) -> None:
         """Note that a request is no longer under way."""
-        now = self._now()
+        now, sent_at = self._now(), waiter.sent_at
         if accepted:
-            if waiter.account_slot is not None and self._account is not None:
-                self._account.accepted(now, waiter.sent_at)
-            if waiter.endpoint_slot is not None and waiter.line.bucket is not None:
-                waiter.line.bucket.accepted(now, waiter.sent_at)
+            account, bucket = self._account, waiter.line.bucket
+            if account is not None and waiter.account_slot is not None:
+                account.accepted(now, sent_at)
+            if bucket is not None and waiter.endpoint_slot is not None:
+                bucket.accepted(now, sent_at)
         self._leave(waiter, now)
 
     def _leave(self, waiter: Waiter, now: float) -> None:
+        line = waiter.line
         self._crowd.under_way -= 1
-        waiter.line.crowd.under_way -= 1
-        if waiter.line.set_aside:
-            self._order.room_again(waiter.line, now)
+        line.crowd.under_way -= 1
+        if line.set_aside:
+            self._order.room_again(line, now)
         self._dispatch(now)
 
     def _dispatch(self, now: float) -> None:
         """Grant slots for as long as there is one and somebody who may have it; then set the timer for the next."""
         account, order = self._account, self._order
-        while order.length and self._crowd.has_room(now) and (self.room_for_answers is None or self.room_for_answers()):
-            ready_at = account.ready_at(now) if account is not None else now
-            line = order.best(now) if ready_at <= now else None
-            if line is None:
-                self._wake_at(ready_at if ready_at > now else order.ready_at())
-                return
-            if not self._grant(line, now):
-                self._wake_at(now + AGAIN)
-                return
+        try:
+            while order.length and self._crowd.has_room(now) and (self.room_for_answers is None or self.room_for_answers()):
+                ready_at = account.ready_at(now) if account is not None else now
+                line = order.best(now) if ready_at <= now else None
+                if line is None:
+                    self._wake_at(ready_at if ready_at > now else order.ready_at())
+                    return
+                if not self._grant(line, now):
+                    self._wake_at(now + AGAIN)
+                    return
+        except Exception as error:  # whoever waits must hear of it; who gave the occasion may have other things to do
+            self._despair(error)
+
+    def _despair(self, error: Exception) -> None:
+        """Let all who wait raise what came instead of slots: each leaves the queue by itself."""
+        for line in self._order.lines:
+            for queue in line.waiting:
+                for waiter in queue.values():
+                    if waiter.ready is None:  # it is only just coming
+                        waiter.ready = self._loop.create_future()
+                    if not waiter.ready.done():
+                        waiter.ready.set_exception(error)
 
     def _grant(self, line: Line, now: float) -> bool:
         """Take a slot of the endpoint and one of the account for who is next, or, if another process was faster, none."""
-        waiter = line.first
+        waiter, bucket, account = line.first, line.bucket, self._account
         assert waiter is not None
-        if line.bucket is not None:
-            waiter.endpoint_slot = line.bucket.take(now)
+        if bucket is not None:
+            waiter.endpoint_slot = bucket.take(now)
             if waiter.endpoint_slot is None:
                 return False
-        if self._account is not None:
-            waiter.account_slot = self._account.take(now)
+        if account is not None:
+            waiter.account_slot = account.take(now)
             if waiter.account_slot is None:
-                if line.bucket is not None and waiter.endpoint_slot is not None:
-                    line.bucket.give_back(waiter.endpoint_slot, now)
+                if bucket is not None and waiter.endpoint_slot is not None:
+                    bucket.give_back(waiter.endpoint_slot, now)
                 return False
         self._crowd.under_way += 1
         line.crowd.under_way += 1
@@ -319,7 +339,8 @@ class Slot(Waiter):
         limiter = self._limiter
         limiter._enter(self)
         if not self.granted:
-            self.ready = limiter._loop.create_future()
+            if self.ready is None:
+                self.ready = limiter._loop.create_future()
             try:
                 await self.ready
             except BaseException:

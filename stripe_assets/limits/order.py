@@ -92,23 +92,28 @@ class Order:
 
     def rank(self, line: Line, now: float) -> None:
         """Put a line where it belongs, after anything about it has changed."""
-        best: tuple[float, int] | None = None
-        line.first = None
+        first: Waiter | None = None
+        best = 0.0
         for queue in line.waiting:
             if queue:
                 waiter = next(iter(queue.values()))
-                patience = (now - waiter.since) // PATIENCE
-                self._rises_at = min(self._rises_at, waiter.since + PATIENCE * (patience + 1))
-                rank = (waiter.priority - patience, waiter.number)
-                if best is None or rank < best:
-                    best, line.first = rank, waiter
-        if best is None:
+                rank: float = waiter.priority
+                rises_at = waiter.since + PATIENCE
+                if rises_at <= now:
+                    patience = (now - waiter.since) // PATIENCE
+                    rank -= patience
+                    rises_at = waiter.since + PATIENCE * (patience + 1)
+                if rises_at < self._rises_at:
+                    self._rises_at = rises_at
+                if first is None or rank < best or (rank == best and waiter.number < first.number):
+                    first, best = waiter, rank
+        line.first = first
+        if first is None:
             self._lines.pop(line, None)
             line.entry = -1
             return
-        self._entries += 1
-        line.entry = self._entries
-        heappush(self._ranked, (best[0], -line.work_left, best[1], line.entry, line))
+        line.entry = self._entries = self._entries + 1
+        heappush(self._ranked, (best, -line.work_left, first.number, line.entry, line))
         if len(self._ranked) > 4 * len(self._lines) + 64:
             self._ranked = sorted(entry for entry in self._ranked if entry[3] == entry[4].entry)
 

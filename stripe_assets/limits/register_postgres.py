@@ -1,6 +1,10 @@
 """The register of leases in PostgreSQL: one row an owner and bucket, changed under a lock of the account, by the server's clock."""
 
-from collections.abc import Sequence
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 import psycopg
@@ -9,6 +13,8 @@ from stripe_assets.limits.registers import Address, Claim, Rival, Standing, Unre
 
 ANSWER_WITHIN = 2
 """Seconds; a lease lasts longer, so one lost answer is no loss."""
+CUT_AFTER = ANSWER_WITHIN + 0.5
+"""Seconds after which a connection is broken: a server that works ends a question itself before that, and says why."""
 
 CREATE = """
 create table if not exists stripe_assets_seats (
@@ -62,9 +68,10 @@ class PostgresRegister:
         self._account = account
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         try:
-            with self._connected().transaction():
-                self._connected().execute(LOCK, {"account": ""})  # two that create it at once would fail
-                self._connected().execute(CREATE)
+            connection = self._connected()
+            with _answering(connection), connection.transaction():
+                connection.execute(LOCK, {"account": ""})  # two that create it at once would fail
+                connection.execute(CREATE)
         except psycopg.Error as error:
             self.close()
             raise Unreachable(address.said(error)) from None  # what it was made from may name the password
@@ -74,7 +81,7 @@ class PostgresRegister:
         account = {"account": self._account}
         try:
             connection = self._connected()
-            with connection.pipeline(), connection.transaction():
+            with _answering(connection), connection.pipeline(), connection.transaction():
                 connection.execute(TIMEOUT)
                 connection.execute(LOCK, account)
                 connection.execute(CLEAR, account)
@@ -107,6 +114,26 @@ class PostgresRegister:
             )
             self._connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         return self._connection
+
+
+@contextmanager
+def _answering(connection: "psycopg.Connection[tuple[Any, ...]]") -> Iterator[None]:
+    """Break the connection to a server that does not answer in time: it may be stopped, or somebody may hold the lock for ever.
+
+    psycopg would wait without an end, and the server's own timeout is of no use when the server hangs.
+    """
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        timer = Timer(CUT_AFTER, line.shutdown, [socket.SHUT_RDWR])
+        timer.start()
+        try:
+            yield
+        except psycopg.Error as error:
+            if timer.is_alive():
+                raise
+            raise psycopg.OperationalError(f"no answer within {CUT_AFTER:g} seconds") from error
+        finally:
+            timer.cancel()
+            timer.join()
 
 
 def _standing(owner: str, rows: list[tuple[Any, ...]]) -> Standing:

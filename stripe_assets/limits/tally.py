@@ -18,7 +18,8 @@ FACTOR = 1 / log(GROWTH)
 class Snapshot:
     """What the limiter is doing at one moment. Rates are per second, waits in seconds.
 
-    `learned_rates` and `learned_in_flight` hold, by bucket, what 429s have taught, while it is in force.
+    `learned_rates` and `learned_in_flight` hold, by bucket, what 429s have taught, while it is in force; `lowest_rates` and
+    `lowest_in_flight` the lowest they have ever taught, for a look back.
     """
 
     limit: float | None = None
@@ -32,6 +33,8 @@ class Snapshot:
     wait_p99: float = 0.0
     learned_rates: dict[str, float] = field(default_factory=dict)
     learned_in_flight: dict[str, int] = field(default_factory=dict)
+    lowest_rates: dict[str, float] = field(default_factory=dict)
+    lowest_in_flight: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class Tally:
     def sent(self, endpoint: str, now: float, *, waited: float) -> None:
         """Count a request that goes out."""
         if now >= self._until:
-            self._present = self._step(now).sent
+            self._step(now)
         self._present[endpoint] += 1
         self._waits[int(log(waited / FINEST) * FACTOR) + 1 if waited > FINEST else 0] += 1
         self.granted += 1
@@ -91,6 +94,7 @@ class Tally:
         while len(self.steps) <= at:
             self.steps.append(Step())
         self._until = self._began + (at + 1) * self.seconds
+        self._present = self.steps[at].sent
         return self.steps[at]
 
     def _coarsen(self) -> None:

@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 BURST = 64
 """Items that are brought in a row, by whomever, before a producer lets all others run. 16 cost a fifth of the pace with 20
-producers, 256 gain nothing (2026-11)."""
+producers, 256 gain nothing (2026-11). A consumer that was called comes after all who are about to run, 0.3 ms with 20 of them;
+letting producers step aside for it makes that 0.1 ms, and halves the pace (2026-11-22)."""
 PATIENCE = 5.0
 """Seconds after which an item goes before better ones, where the consumer does not say by `within`."""
 EARLY = 0.001

@@ -37,6 +37,7 @@ from stripe_assets.sync.session import Session, end_with_owners
 from stripe_assets.sync.settings import Settings, known_types
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import TypeResult
+from stripe_assets.warehouse.private import private
 from stripe_assets.warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -102,10 +103,12 @@ class Mirror:
     ) -> None:
         """Prepare; nothing is opened or sent yet. `transport` and `clock` replace the network and the time in tests.
 
-        `sharing` opens what counts an account's requests, where that is not what the settings say.
+        `sharing` opens what counts an account's requests, where that is not what the settings say. Raises
+        `ConfigurationError` for private columns that there are not.
         """
         self.catalog = catalog or load()
         self.settings = settings
+        self.private = private(self.catalog, exclude=settings.exclude_columns, hashed=settings.hash_columns, key=settings.hash_key)
         self.database = Database(settings.duckdb)
         self.progress = RunProgress()
         self.limiter: Limiter | None = None
@@ -133,7 +136,7 @@ class Mirror:
         async with AsyncExitStack() as stack:
             stack.enter_context(self.database.only_sync())
             with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
-                await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog)
+                await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog, self.private)
             try:
                 opening = await stack.enter_async_context(self.opened(names, no_limit=no_limit))
                 self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in opening.kinds})
@@ -216,6 +219,7 @@ class _Run:
             account_id=self.account_id,
             selected=selected,
             keep_raw=mirror.settings.keep_raw,
+            private=mirror.private,
             on_rows=mirror.progress.stored,
         )
         stub, clock = opening.account.stub, mirror.clock()
@@ -295,7 +299,16 @@ class _Run:
     def _summary(self) -> Summary:
         limiter = self._session.client.limiter
         results = tuple(
-            TypeResult(one.name, one.state, one.rows, one.requests, round(one.seconds, 3), one.reason, one.request_id)
+            TypeResult(
+                one.name,
+                one.state,
+                one.rows,
+                one.requests,
+                round(one.seconds, 3),
+                one.reason,
+                one.request_id,
+                self.writer.misfits(one.name),
+            )
             for one in self._progress.types.values()
         )
         return Summary(

@@ -102,6 +102,8 @@ def _likely(catalog: Catalog, asked: Asked, counted: Census) -> tuple[Figure, Se
     mirrored = events_type(catalog)
     if mirrored is None or not is_whole(counted.checkpoints.get(mirrored.name)):
         return UNKNOWN, None
+    if counted.events and not counted.signals:
+        return Figure(counted.events, Sure.ESTIMATED), None  # what they tell of is not kept
     return Figure(counted.events, Sure.ESTIMATED), counted.signals
 
 

@@ -19,18 +19,15 @@ LIVE_LIMIT, SANDBOX_LIMIT, ENDPOINT_LIMIT = 100.0, 25.0, 25.0
 """Requests per second that Stripe allows: https://docs.stripe.com/rate-limits."""
 LOCAL = "local"
 """All processes of this machine share each account's allowance; an address of a server shares it between machines."""
-LATER = {
-    "STRIPE_ACCOUNTS": "connected accounts are not mirrored by this version yet",
-    "STRIPE_EXCLUDE_COLUMNS": "columns cannot be left out by this version yet, and would be stored",
-    "STRIPE_HASH_COLUMNS": "columns cannot be hashed by this version yet, and would be stored in clear",
-}
+LATER = {"STRIPE_ACCOUNTS": "connected accounts are not mirrored by this version yet"}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where to read, where to write, how fast. `rate_limit` (requests per second) none: what the key allows.
 
-    `limiter` says who else counts: `local`, or the address of a Redis or PostgreSQL server.
+    `limiter` says who else counts: `local`, or the address of a Redis or PostgreSQL server. `exclude_columns` and
+    `hash_columns` are private (`charges.billing_details.email`); whether there are such is for the catalog to say.
     """
 
     api_key: str = field(repr=False)
@@ -40,6 +37,9 @@ class Settings:
     rate_share: float = 1.0
     limiter: str = field(default=LOCAL, repr=False)  # its address may hold a password
     keep_raw: bool = True
+    exclude_columns: tuple[str, ...] = ()
+    hash_columns: tuple[str, ...] = ()
+    hash_key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         """Raise `ConfigurationError` for what cannot work."""
@@ -87,6 +87,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         rate_share=1.0 if (share := _number(environment, "STRIPE_RATE_SHARE")) is None else share,
         limiter=environment.get("STRIPE_LIMITER") or LOCAL,
         keep_raw=_flag(environment, "STRIPE_KEEP_RAW", default=True),
+        exclude_columns=_list(environment, "STRIPE_EXCLUDE_COLUMNS"),
+        hash_columns=_list(environment, "STRIPE_HASH_COLUMNS"),
+        hash_key=environment.get("STRIPE_HASH_KEY", "").strip(),
     )
 
 
@@ -134,6 +137,10 @@ def _number(environment: Mapping[str, str], name: str) -> float | None:
         return float(text)
     except ValueError as error:
         raise ConfigurationError(f"{name} is {text!r}: give a number") from error
+
+
+def _list(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(text for part in environment.get(name, "").split(",") if (text := part.strip()))
 
 
 def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

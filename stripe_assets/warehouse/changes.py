@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from stripe_assets.catalog.types import Catalog, ObjectType
 from stripe_assets.warehouse.ledger import Ledger
-from stripe_assets.warehouse.load import incoming, mark_deleted
+from stripe_assets.warehouse.load import incoming, mark_deleted, moment
 from stripe_assets.warehouse.tables import literal, quoted, table
 
 EVENT = '{"id":"VARCHAR","type":"VARCHAR","created":"BIGINT","api_version":"VARCHAR","data":{"object":"JSON"}}'
@@ -114,13 +114,15 @@ class Verdicts:
 
     @property
     def payloads(self) -> str:
-        """The payloads that are rows, as a source for `load.stage`."""
-        return f"(select payload as raw, {round(self._now * 1e6)} as read_at, null as parent from verdicts where verdict = 'payload')"
+        """The query that finds the payloads that are rows, for `load.fetched`."""
+        return f"select payload as raw, {round(self._now * 1e6)} as read_at, null as parent from verdicts where verdict = 'payload'"
 
     def settle(self, connection: duckdb.DuckDBPyConnection, children: Iterable[ObjectType]) -> None:
         """Mark deletions, of the `children` too, note what must be read again, and mark all of it as applied."""
         account, name = literal(self._account_id), literal(self._kind.name)
-        deleted = "select object_id as id, to_timestamp(created) as deleted_at from verdicts where verdict = 'deleted'"
+        # Deleted by Stripe's clock, found by ours: rows are compared by the latter.
+        times = f"to_timestamp(created) as deleted_at, {moment(self._now)} as read_at"
+        deleted = f"select object_id as id, {times} from verdicts where verdict = 'deleted'"
         mark_deleted(connection, self._kind, deleted, account_id=self._account_id, children=children)
         below = self._kind.parent is not None and (self._kind.retrieve_path or "").count("{") > 1
         further = (
@@ -155,6 +157,5 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    row = connection.execute(f"select count(*) from {name}").fetchone()
-    assert row is not None
-    return int(row[0])
+    ((found,),) = connection.execute(f"select count(*) from {name}").fetchall()
+    return int(found)

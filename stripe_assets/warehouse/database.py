@@ -7,7 +7,7 @@ written belongs in `load` and `ledger`.
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -16,8 +16,11 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from stripe_assets.catalog.types import Catalog
-from stripe_assets.errors import WarehouseBusy, WarehouseError
-from stripe_assets.warehouse.tables import BOOKS_VERSION, create_table, literal, statements, table
+from stripe_assets.errors import WarehouseBusy, WarehouseError, WarehouseNewer
+from stripe_assets.warehouse import migrations
+from stripe_assets.warehouse.books import VERSION
+from stripe_assets.warehouse.private import NOTHING_PRIVATE, Private, note
+from stripe_assets.warehouse.tables import literal
 
 log = logging.getLogger(__name__)
 
@@ -106,51 +109,43 @@ class Database:
             return ""  # it is writing just now: who it is would be good to know, not more
         return f" (process {row[0]}, since {row[1]:%H:%M:%S} UTC)" if row else ""
 
-    def prepare(self, catalog: Catalog) -> None:
-        """Create what the file lacks: schemas, tables, columns of a newer API version.
+    def prepare(self, catalog: Catalog, private: Private = NOTHING_PRIVATE) -> None:
+        """Create what the file lacks: schemas, tables, columns of a newer API version; note what is `private` from now on.
 
-        Raises `WarehouseError` for a file that a newer release has written.
+        Raises `WarehouseNewer` for a file that a newer release has written, and `WarehouseError` for one with somebody
+        else's tables; both are left as they are.
         """
         with self.open() as connection:
             try:
                 connection.execute("begin")
-                self._refuse_strangers(connection)
-                for statement in statements(catalog):
-                    connection.execute(statement)
-                self._agree_on_version(connection, catalog)
-                self._add_columns(connection, catalog)
+                if migrations.is_somebody_elses(connection):
+                    raise WarehouseError(
+                        f"{self.path} has a schema `stripe` that is somebody else's: "
+                        "choose another file with STRIPE_DUCKDB, or rename that schema"
+                    )
+                self.refuse_newer(connection)
+                new = not migrations.version(connection)
+                changes = [*migrations.migrate(connection, catalog), *note(connection, private, new=new)]
                 connection.execute("commit")
             except duckdb.Error as error:
                 raise WarehouseError(f"{self.path} cannot hold the mirror: {error}; choose another file with STRIPE_DUCKDB") from error
+        self._tell(changes)
 
-    def _refuse_strangers(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Leave tables alone that another program has made under our schema's name."""
-        names = connection.execute("select table_schema || '.' || table_name from information_schema.tables where table_catalog = 'mirror'")
-        present = {name for (name,) in names.fetchall()}
-        if "stripe_sync.versions" not in present and any(name.startswith("stripe.") for name in present):
-            raise WarehouseError(
-                f"{self.path} has a schema `stripe` that is somebody else's: choose another file with STRIPE_DUCKDB, or rename that schema"
+    def refuse_newer(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leave alone what only a newer release understands. Raises `WarehouseNewer`."""
+        if (found := migrations.version(connection)) > VERSION:
+            raise WarehouseNewer(
+                f"{self.path} was written by a newer stripe-assets (format {found}, this one knows {VERSION}): "
+                "upgrade, or choose another file with STRIPE_DUCKDB"
             )
 
-    def _agree_on_version(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
-        found = connection.execute("select books from stripe_sync.versions").fetchone()
-        if found is None:
-            connection.execute("insert into stripe_sync.versions values (?, ?)", [BOOKS_VERSION, catalog.api_version])
-        elif found[0] > BOOKS_VERSION:
-            raise WarehouseError(
-                f"{self.path} was written by a newer stripe-assets (format {found[0]}, this one knows {BOOKS_VERSION}): "
-                "upgrade, or choose another file"
-            )
-
-    def _add_columns(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
-        rows = connection.execute("select table_name, column_name from information_schema.columns where table_schema = 'stripe'").fetchall()
-        present = set(rows)
-        for kind in catalog:
-            for line in create_table(kind).splitlines()[1:-1]:
-                definition = line.strip().removesuffix(",")
-                name = definition.split()[0].strip('"')
-                if (kind.name, name) not in present:
-                    connection.execute(f"alter table {table(kind)} add column {definition.removesuffix(' not null')}")
+    def _tell(self, changes: Iterable[migrations.Change]) -> None:
+        """Log what was done to a file that was there before; where its rows want something done, as a warning."""
+        for change in changes:
+            if change.advice is not None:
+                log.warning("%s: %s: %s; %s", self.path, change.subject, change.change, change.advice)
+            else:
+                log.info("%s: %s: %s", self.path, change.subject, change.change)
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
         # With the type given, DuckDB does not fetch an extension to look into a file of another kind.

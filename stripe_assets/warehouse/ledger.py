@@ -7,12 +7,13 @@ All functions work inside the caller's transaction and on one account. What they
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.errors import RequestError
 from stripe_assets.warehouse.deliveries import SliceProgress, SliceRange
+from stripe_assets.warehouse.misfits import Misfit
 from stripe_assets.warehouse.notes import Notes
 from stripe_assets.warehouse.tables import literal, quoted, table
 
@@ -46,7 +47,7 @@ class StoredSlice:
 
 @dataclass(frozen=True, slots=True)
 class TypeResult:
-    """How one type of one run ended: `complete`, `skipped` or `failed`, and why."""
+    """How one type of one run ended: `complete`, `skipped` or `failed`, and why; and what came that fits no column."""
 
     type: str
     state: str
@@ -55,6 +56,7 @@ class TypeResult:
     seconds: float
     reason: str | None = None
     request_id: str | None = None
+    misfits: tuple[Misfit, ...] = ()
 
 
 class Ledger(Notes):
@@ -196,6 +198,23 @@ class Ledger(Notes):
             kind.name, error.path, json.dumps(params), str(error), error.request_id, attempts,
         )  # fmt: skip
 
+    def note_misfits(self, kind: ObjectType, misfits: Iterable[Misfit]) -> None:
+        """Count what came and has no place in the columns: one row for each field, however many runs it comes in."""
+        for misfit in misfits:
+            where = "where account_id = ? and type = ? and column_name = ? and change = ?"
+            known = self._all(f"select 1 from stripe_sync.schema_changes {where}", kind.name, misfit.column, misfit.change)
+            if not known:
+                self._run(
+                    "insert into stripe_sync.schema_changes values (?, ?, ?, ?, ?, ?, now(), now())",
+                    kind.name, misfit.column, misfit.change, misfit.count, misfit.example_id,
+                )  # fmt: skip
+                continue
+            self._connection.execute(
+                "update stripe_sync.schema_changes set occurrences = occurrences + ?, last_noticed_at = now(), "
+                f"example_id = coalesce(?, example_id) {where}",
+                [misfit.count, misfit.example_id, self._account_id, kind.name, misfit.column, misfit.change],
+            )
+
     def bury_unreadable(self, kind: ObjectType, texts: Sequence[str]) -> None:
         """Keep word of objects that were received but cannot become rows; their `attempts` are 0, as nothing can be driven again.
 
@@ -246,12 +265,13 @@ class Ledger(Notes):
             [state, requests, sum(row.rows for row in rows), throttled, seconds, json.dumps(details), run_id],
         )
         if rows:
+            misfits = [json.dumps([asdict(misfit) for misfit in row.misfits]) if row.misfits else None for row in rows]
             columns = zip(
                 *((row.type, row.state, row.rows, row.requests, row.seconds, row.reason, row.request_id) for row in rows), strict=True
             )
-            kinds = ("varchar", "varchar", "bigint", "bigint", "double", "varchar", "varchar")
+            kinds = ("varchar", "varchar", "bigint", "bigint", "double", "varchar", "varchar", "json")
             unnested = ", ".join(f"unnest(${number}::{kind}[])" for number, kind in enumerate(kinds, 3))
             self._connection.execute(
                 f"insert into stripe_sync.run_types select $1, $2, {unnested}",
-                [run_id, self._account_id, *(list(column) for column in columns)],
+                [run_id, self._account_id, *(list(column) for column in columns), misfits],
             )

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TypeGuard, TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from stripe_assets.catalog.types import Catalog, Fresh, ObjectType
 from stripe_assets.errors import WarehouseError
@@ -23,7 +24,9 @@ from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.deliveries import Changes, Delivery, Gone, ListDone, Objects, PendingProgress, SliceProgress
 from stripe_assets.warehouse.families import Family, forget_orphans
 from stripe_assets.warehouse.ledger import Ledger
-from stripe_assets.warehouse.tables import literal
+from stripe_assets.warehouse.misfits import Fitting, Misfit
+from stripe_assets.warehouse.private import NOTHING_PRIVATE, Private
+from stripe_assets.warehouse.tables import literal, received
 
 CHUNK = 32_000_000
 """Bytes of JSON that one transaction writes at most, about 10,000 charges. Ten times as much is slower and takes 1.2 to
@@ -47,12 +50,14 @@ class Writer:
         account_id: str,
         selected: frozenset[str],
         keep_raw: bool = True,
+        private: Private = NOTHING_PRIVATE,
         on_rows: Callable[[str, int], None] = lambda _name, _rows: None,
     ) -> None:
-        """Write rows of the `selected` types only. `on_rows` is told after each commit how many rows of which type.
+        """Write rows of the `selected` types only, without what is `private`.
 
-        `begun` are the types whose parents are asked one by one in this run: set before the first of them is. `noted` counts
-        by type the notes of children to be asked for that were made on the way.
+        `on_rows` is told after each commit how many rows of which type. `begun` are the types whose parents are asked one by
+        one in this run: set before the first of them is. `noted` counts by type the notes of children to be asked for that
+        were made on the way.
         """
         self.begun: frozenset[str] = frozenset()
         self.noted: Counter[str] = Counter()
@@ -62,7 +67,10 @@ class Writer:
         self._account_id = account_id
         self._selected = selected
         self._keep_raw = keep_raw
+        self._private = private
         self._on_rows = on_rows
+        self._fittings: dict[str, Fitting] = {}
+        self._misfits: dict[str, dict[tuple[str, str], Misfit]] = defaultdict(dict)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._stored = 0
         self._submitted = 0
@@ -72,6 +80,10 @@ class Writer:
     def congested(self) -> bool:
         """Whether reading faster would only fill the queue."""
         return self.channel.weight > CAPACITY / 2
+
+    def misfits(self, name: str) -> tuple[Misfit, ...]:
+        """List what came for a type in this run and has no place in its columns."""
+        return tuple(misfit for _, misfit in sorted(self._misfits[name].items()))
 
     async def submit(self, delivery: Delivery) -> None:
         """Hand something over to be stored; waits while too much is on its way."""
@@ -139,7 +151,7 @@ class Writer:
                     now=now,
                     trust_payloads=kind.name not in read_again and not self._requests_children(kind),
                 )
-                self._store_source(connection, kind, verdicts.payloads, rows)
+                self._store_rows(connection, kind, load.fetched(connection, verdicts.payloads), rows)
                 verdicts.settle(connection, self._catalog.children(kind.name))
                 for child in self._catalog.children(kind.name):
                     forget_orphans(connection, self._catalog, child, account_id=self._account_id)
@@ -162,6 +174,7 @@ class Writer:
             raise WarehouseError(f"{self._database.path} could not be written: {error}; what was stored before is intact") from error
 
     def _store(self, batch: Sequence[Delivery], connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+        batch = self._private.cleaned(batch)
         ledger = Ledger(connection, self._account_id)
         rows: dict[str, int] = defaultdict(int)
         by_type: dict[str, list[Objects]] = defaultdict(list)
@@ -185,15 +198,13 @@ class Writer:
         read_at = list(chain.from_iterable([delivery.read_at] * len(delivery.objects) for delivery in deliveries))
         parents = list(chain.from_iterable([delivery.parent_id] * len(delivery.objects) for delivery in deliveries))
         told = [noted.object_id for noted in (delivery.progress for delivery in deliveries) if _is_of_one(noted)]
-        connection.register("incoming", load.incoming(objects, read_at, parents))
-        self._store_source(connection, kind, "incoming", rows, told=told)
-        connection.unregister("incoming")
+        self._store_rows(connection, kind, load.incoming(objects, read_at, parents), rows, told=told)
 
-    def _store_source(
+    def _store_rows(
         self,
         connection: duckdb.DuckDBPyConnection,
         kind: ObjectType,
-        source: str,
+        objects: pa.Table,
         rows: dict[str, int],
         *,
         told: Iterable[str] | None = None,
@@ -206,15 +217,17 @@ class Writer:
         staged = load.stage(
             connection,
             kind,
-            source,
+            objects,
             account_id=self._account_id,
             keep_raw=self._keep_raw,
+            fitting=self._fittings.setdefault(kind.name, Fitting(received(kind))),
             on_unreadable=partial(ledger.bury_unreadable, kind),
+            on_misfits=partial(self._note_misfits, ledger, kind),
         )
         family = self._family(connection, kind)
         if family is not None:
             for child in family.inside:
-                self._store_source(connection, child, load.embedded(staged, child), rows, told=())
+                self._store_rows(connection, child, load.fetched(connection, load.embedded(staged, child)), rows, told=())
             family.take_out(staged, told=told)
         if kind.name in self._selected:
             rows[kind.name] += load.upsert(connection, kind, staged)
@@ -228,13 +241,20 @@ class Writer:
             return None
         return Family(connection, kind, children, account_id=self._account_id, selected=self._selected, begun=self.begun)
 
+    def _note_misfits(self, ledger: Ledger, kind: ObjectType, misfits: Sequence[Misfit]) -> None:
+        ledger.note_misfits(kind, misfits)
+        for misfit in misfits:
+            known = self._misfits[kind.name].get((misfit.column, misfit.change))
+            self._misfits[kind.name][misfit.column, misfit.change] = known + misfit if known is not None else misfit
+
     def _store_events(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Changes]) -> None:
         for delivery in deliveries:
             store_events(connection, delivery.events, delivery.since, self._catalog, account_id=self._account_id)
 
     def _store_gone(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Gone]) -> None:
         for gone in deliveries:
-            source = f"select {literal(gone.object_id)} as id, to_timestamp({gone.read_at}) as deleted_at"
+            read_at = load.moment(gone.read_at)
+            source = f"select {literal(gone.object_id)} as id, {read_at} as deleted_at, {read_at} as read_at"
             children = self._catalog.children(gone.kind.name)
             load.mark_deleted(connection, gone.kind, source, account_id=self._account_id, children=children)
             for child in children:

@@ -254,3 +254,13 @@ def test_a_damaged_error_is_still_an_error_of_ours(body: bytes) -> None:
     """What cannot be read may not break the run in its own way."""
     assert type(refusal("/v1/charges", 500, {}, body)) is Transient
     assert type(refusal("/v1/charges", 400, {}, body)) is Rejected
+
+
+def test_damaged_object_is_not_quoted_and_a_strangers_page_is() -> None:
+    """How a proxy's page begins tells whose it is; how an object begins may be a person's address, and reasons are stored."""
+    for body in (b'{"email":"somebody@private.example', b' {"email": "somebody@private.example", "data": 5}'):
+        with pytest.raises(Transient) as told:
+            read_page(answer(body))
+        assert "somebody" not in str(told.value)
+    with pytest.raises(Transient, match="it begins '<html>'"):
+        read_page(answer(b"<html>"))

@@ -14,7 +14,8 @@ from stripe_assets.catalog.conditions import Condition
 from stripe_assets.catalog.extract import API
 from stripe_assets.catalog.facts import type_name, unaccounted
 from stripe_assets.catalog.types import Form, Fresh, ObjectType, Paging, load
-from stripe_assets.warehouse.tables import SQL_TYPES, statements
+from stripe_assets.warehouse.migrations import migrate
+from stripe_assets.warehouse.tables import SQL_TYPES
 
 DESCRIPTION: dict[str, Any] = json.loads(API.read_text())
 FACTS: dict[str, Any] = tomllib.loads(API.with_name("types.toml").read_text())
@@ -32,8 +33,7 @@ ALIASES = {
 def tables() -> Any:
     """An empty file's tables, of every type."""
     with duckdb.connect() as connection:
-        for statement in statements(load()):
-            connection.execute(statement)
+        migrate(connection, load())
         yield connection
 
 

@@ -15,7 +15,7 @@ from stripe_assets.catalog.types import ObjectType, load
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
 from stripe_assets.warehouse.load import incoming, stage, upsert
-from stripe_assets.warehouse.tables import statements
+from stripe_assets.warehouse.migrations import migrate
 
 NOW = 1_790_000_123
 KINDS = [kind for kind in load() if kind.has("id") and not kind.keyed_by_parent and not (kind.parent is not None and kind.parent.each)]
@@ -33,14 +33,11 @@ def database(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = tmp_path_factory.mktemp("stored") / "stored.duckdb"
     found = Reader(application(account), load()).read()
     with duckdb.connect(str(path)) as connection:
-        for statement in statements(load()):
-            connection.execute(statement)
+        migrate(connection, load())
         for kind in KINDS:
             objects = [msgspec.Raw(json.dumps(thing).encode()) for _, thing in found[kind.name]]
             table = incoming(objects, [float(account.now)] * len(objects), [place for place, _ in found[kind.name]])
-            connection.register("read", table)
-            upsert(connection, kind, stage(connection, kind, "read", account_id=account.id, keep_raw=False))
-            connection.unregister("read")
+            upsert(connection, kind, stage(connection, kind, table, account_id=account.id, keep_raw=False))
     return path
 
 

@@ -38,6 +38,8 @@ def assert_ends(result: Any, status: int, *words: str) -> None:
         ({"STRIPE_API_KEY": "pk_live_publishable"}, (), ("not a secret or restricted key",)),
         ({"STRIPE_API_KEY": None, "STRIPE_API_KEY_FILE": "/nowhere/key"}, (), ("STRIPE_API_KEY_FILE", "cannot be read")),
         ({"STRIPE_API_BASE": "stripe.com"}, (), ("STRIPE_API_BASE", "not an address")),
+        ({"STRIPE_EXCLUDE_COLUMNS": "customers.emial"}, (), ("STRIPE_EXCLUDE_COLUMNS", "did you mean email?")),
+        ({"STRIPE_HASH_COLUMNS": "customers.email"}, (), ("STRIPE_HASH_COLUMNS", "set STRIPE_HASH_KEY")),
         ({"STRIPE_RATE_LIMIT": "fast"}, (), ("STRIPE_RATE_LIMIT", "give a number")),
         ({}, ("chargs",), ("'chargs'", "did you mean charges?")),
         ({}, ("--since", "yesterday"), ("--since", "2026-01-31")),
@@ -126,3 +128,13 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_stored(start: Start, tmp_path: P
     with duckdb.connect() as connection:
         connection.execute(f"attach '{tmp_path / 'data' / 'stripe.duckdb'}' as mirror (read_only)")
         assert connection.execute("select count(*) from mirror.stripe_sync.runs").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("command", ["sync", "status"])
+def test_file_of_a_newer_release_is_a_wrong_setting(run: Run, environment: dict[str, str], command: str) -> None:
+    """Trying again does not help: another release or another file does."""
+    run("sync", "coupons", "--no-limit")
+    path = environment["STRIPE_DUCKDB"]
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{path}' as newer; update newer.stripe_sync.versions set books = books + 1")
+    assert_ends(run(command), 2, "written by a newer stripe-assets", "upgrade, or choose another file with STRIPE_DUCKDB")

@@ -66,8 +66,8 @@ def create(path: Path, objects: Mapping[str, Iterable[Mapping[str, Any]]]) -> No
         for name, things in objects.items():
             raw = [msgspec.Raw(msgspec.json.encode(thing)) for thing in things]
             if raw:
-                connection.register("given", incoming(raw, [NOW] * len(raw), [None] * len(raw)))
-                upsert(connection, catalog[name], stage(connection, catalog[name], "given", account_id=ACCOUNT_ID, keep_raw=False))
+                given = incoming(raw, [NOW] * len(raw), [None] * len(raw))
+                upsert(connection, catalog[name], stage(connection, catalog[name], given, account_id=ACCOUNT_ID, keep_raw=False))
 
 
 def build(path: Path, *arguments: str, root: Path = PROJECT.parent, named: bool = True) -> Built:

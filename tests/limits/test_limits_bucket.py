@@ -127,6 +127,22 @@ def test_a_slot_that_is_given_back_is_had_by_the_next() -> None:
     assert not granted(bucket, 0.5)
 
 
+def test_slot_that_is_given_back_after_it_was_forgotten_disturbs_nobody() -> None:
+    """A request cancelled after the event loop stood still: an error here would keep its place among those under way for ever."""
+    guard = InProcess().guard("any", 1.0, lambda: None)
+    for at in (0.0, 2.0):
+        slot = guard.take(at)
+        assert slot is not None
+        guard.used(slot, at)
+    late, next_one = guard.take(4.0), guard.take(8.0)
+    assert late is not None
+    assert next_one is not None
+    guard.give_back(late)
+    assert guard.take(8.5) is None
+    guard.give_back(next_one)
+    assert guard.take(8.5) is not None
+
+
 def test_a_429_lowers_the_rate_to_what_was_accepted_and_it_comes_back() -> None:
     """A cut that were regained at once would meet the next 429 at once."""
     bucket = bucket_of(100.0)

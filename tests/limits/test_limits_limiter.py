@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from virtual_time import run
 
-from stripe_assets.errors import TooManyWaiting
+from stripe_assets.errors import ConfigurationError, TooManyWaiting
 from stripe_assets.limits.limiter import Limiter, Limits
 from stripe_assets.limits.order import PATIENCE
 from stripe_assets.limits.priority import Priority
@@ -323,6 +323,22 @@ def test_a_waiter_cancelled_in_the_moment_of_its_grant_gives_the_slot_to_the_nex
     assert (snapshot.in_flight, snapshot.waiting) == (0, 0)
 
 
+def test_who_waits_when_the_limiter_is_closed_hears_of_it() -> None:
+    """A shutdown that leaves one task waiting for ever never ends."""
+
+    async def main() -> tuple[list[object], Snapshot]:
+        limiter, served = Limiter(Limits(account=1.0, endpoint=None)), Served()
+        waiting = [asyncio.create_task(ask(limiter, served, name)) for name in ("first", "second", "third")]
+        await asyncio.sleep(0.5)
+        limiter.close()
+        found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+        return [type(each) for each in found], limiter.snapshot()
+
+    found, after = run(main())
+    assert found == [type(None), RuntimeError, RuntimeError]
+    assert (after.in_flight, after.waiting) == (0, 0)
+
+
 def test_a_task_group_that_breaks_leaves_the_limiter_clean() -> None:
     """One failing type cancels the readers of its slices, under way and waiting, in one moment."""
 
@@ -359,6 +375,11 @@ def after_429s(reason: str | None) -> dict[str, Any]:
             await keep_asking(limiter, served, endpoint, now() + 1.0)
         await meet_429s(limiter, "charges", reason, times=4)
         at = limiter.snapshot()
+        await asyncio.sleep(3600)
+        later = limiter.snapshot()
+        assert not later.learned_rates
+        assert not later.learned_in_flight
+        assert (later.lowest_rates.keys(), later.lowest_in_flight.keys()) == (at.learned_rates.keys(), at.learned_in_flight.keys())
         return {"slower": sorted(at.learned_rates), "fewer": sorted(at.learned_in_flight), "throttled": at.throttled}
 
     return run(main())
@@ -551,6 +572,14 @@ def test_more_requests_than_memory_should_hold_may_not_wait() -> None:
         Limits(waiting=20_001)
 
 
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
+def test_limit_that_cannot_be_kept_is_refused_where_it_is_written(limit: float) -> None:
+    """Infinity is a natural way to write no limit: it was accepted, and failed later in a conversion."""
+    for limits in ({"account": limit}, {"endpoint": limit}, {"endpoints": {"charges": limit}}):
+        with pytest.raises(ValueError, match="None for no limit"):
+            Limits(**limits)  # type: ignore[arg-type]  # one of them at a time
+
+
 def test_limits_may_change_while_requests_wait() -> None:
     """A sandbox key is replaced by a live one, or somebody asks for less: the run goes on."""
 
@@ -594,12 +623,15 @@ class Register:
         self.there = 0
         self.taken: list[int] = []
         self.told: list[Callable[[], None]] = []
+        self.breaks: Exception | None = None
 
     def guard(self, name: str, limit: float, on_change: Callable[[], None]) -> "Register":  # noqa: ARG002  # one for all
         self.told.append(on_change)
         return self
 
     def ready_at(self, now: float) -> float:
+        if self.breaks is not None:
+            raise self.breaks
         return now if self.there else float("inf")
 
     def take(self, now: float) -> int | None:  # noqa: ARG002
@@ -654,6 +686,42 @@ def test_slots_of_an_endpoint_that_come_from_elsewhere_are_waited_for() -> None:
         return served
 
     assert run(main()) == [(5.0, "first")]
+
+
+def test_all_who_wait_are_told_when_no_more_slots_can_come() -> None:
+    """A server that is gone for good, told to the log alone, would be a sync that stands still for ever."""
+
+    async def main() -> None:
+        register = Register()
+        limiter, served = Limiter(Limits(account=1000.0, endpoint=None), sharing=register), Served()
+        register.there = 1
+        async with limiter.slot("under way", priority=PAGE):
+            waiting = [asyncio.create_task(ask(limiter, served, "waiting", endpoint)) for endpoint in ("charges", "charges", "refunds")]
+            await asyncio.sleep(5.0)
+            register.breaks = ConfigurationError("the server is gone")
+            for tell in register.told:
+                tell()
+            found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60.0)
+            assert [repr(error) for error in found] == ["ConfigurationError('the server is gone')"] * 3
+        assert (limiter.waiting(), limiter.snapshot().in_flight) == (0, 0)
+
+    run(main())
+
+
+def test_who_comes_to_wait_in_vain_leaves_nothing_behind() -> None:
+    """A disk that was full for a moment: a waiter that stayed behind would get a slot later, and keep it for ever."""
+
+    async def main() -> None:
+        register = Register()
+        limiter, served = Limiter(Limits(account=1000.0, endpoint=None, in_flight=1), sharing=register), Served()
+        register.there, register.breaks = 2, ConfigurationError("the disk is full")
+        with pytest.raises(ConfigurationError, match="the disk is full"):
+            await ask(limiter, served, "in vain")
+        register.breaks = None
+        await asyncio.wait_for(ask(limiter, served, "later"), 60.0)
+        assert (served, limiter.waiting(), limiter.snapshot().in_flight) == ([(0.0, "later")], 0, 0)
+
+    run(main())
 
 
 def test_what_went_out_before_others_count_is_told_them() -> None:

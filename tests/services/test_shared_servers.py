@@ -1,5 +1,6 @@
 """Slots shared through a real Redis and a real PostgreSQL: both keep the register's promises, and processes keep the limit."""
 
+import os
 import random
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from limits.sending import crowded
 from benchmarks import rates
 from benchmarks.servers import free_port, postgres_server, redis_server
 from stripe_assets.errors import ConfigurationError
+from stripe_assets.limits import register_postgres
 from stripe_assets.limits.leases import GRACE, TERM
 from stripe_assets.limits.register_postgres import PostgresRegister
 from stripe_assets.limits.register_redis import RedisRegister
@@ -163,6 +165,31 @@ def test_lost_connection_is_said_and_the_next_claim_makes_another(redis_address:
         with closing(redis.Redis.from_url(redis_address)) as other_client:
             other_client.client_kill_filter(_type="normal", skipme=True)
         assert isinstance(register.claim("a", 1, [claim(1)])[0], Standing)  # it is asked once more at once
+
+
+def test_postgresql_that_hangs_is_given_up_and_asked_again(postgres_address: str) -> None:
+    """A stopped container, a disk that stands still: without an error nobody would learn why the sync does, nor could end it."""
+    with closing(PostgresRegister(Address(postgres_address, "the server", ()), account="acct_hangs")) as register:
+        register.claim("a", 0, [claim(0)])
+        with psycopg.connect(postgres_address, autocommit=True) as other:
+            found = other.execute("select pid from pg_stat_activity where pid <> pg_backend_pid() and usename = 'stripe'").fetchall()
+        for (backend,) in found:
+            os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(Unreachable, match="no answer within"):
+                register.claim("a", 1, [claim(1)])
+        finally:
+            for (backend,) in found:
+                os.kill(backend, signal.SIGCONT)
+        assert isinstance(register.claim("a", 2, [claim(1)])[0], Standing)
+
+
+def test_postgresql_whose_lock_somebody_holds_for_ever_is_refused_with_advice(postgres_address: str, tmp_path: Path) -> None:
+    """A process that was stopped while it began would keep all others from beginning, with nothing said."""
+    with psycopg.connect(postgres_address) as stopped:
+        stopped.execute(register_postgres.LOCK, {"account": ""})
+        with pytest.raises(ConfigurationError, match=r"cannot share the slots .no answer within"):
+            open_sharing(postgres_address, account="acct_1", folder=tmp_path)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "postgresql"])

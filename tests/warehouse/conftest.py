@@ -9,7 +9,7 @@ import pytest
 
 from stripe_assets.catalog.types import load
 from stripe_assets.warehouse.load import incoming, stage, upsert
-from stripe_assets.warehouse.tables import statements
+from stripe_assets.warehouse.migrations import migrate
 
 ACCOUNT = "acct_1"
 Store = Callable[..., int]
@@ -19,8 +19,7 @@ Store = Callable[..., int]
 def _empty() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
-        for statement in statements(load()):
-            connection.execute(statement)
+        migrate(connection, load())
         yield connection
 
 
@@ -38,7 +37,7 @@ def store(connection: duckdb.DuckDBPyConnection) -> Store:
     def store(name: str, *objects: Any, read_at: float = 1000.0, **options: Any) -> int:
         kind = load()[name]
         raws = [msgspec.Raw(thing.encode() if isinstance(thing, str) else msgspec.json.encode(thing)) for thing in objects]
-        connection.register("given", incoming(raws, [read_at] * len(raws), [None] * len(raws)))
-        return upsert(connection, kind, stage(connection, kind, "given", **{"account_id": ACCOUNT, "keep_raw": True, **options}))
+        given = incoming(raws, [read_at] * len(raws), [None] * len(raws))
+        return upsert(connection, kind, stage(connection, kind, given, **{"account_id": ACCOUNT, "keep_raw": True, **options}))
 
     return store

@@ -15,6 +15,8 @@ Store = Callable[..., int]
 CATALOG = load()
 CUSTOMERS = CATALOG["customers"]
 EVERYTHING = dict.fromkeys((*CUSTOMERS.events, *CUSTOMERS.told_of), 0)
+NOW = 5000.0
+"""When the events are applied, later than the rows were read."""
 
 
 def event(number: int, created: int, *, kind: str = "customer.updated", version: str = CATALOG.api_version, **thing: Any) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def keep(connection: Connection, *events: dict[str, Any], since: Mapping[str, in
 
 def judge(connection: Connection, *, trust_payloads: bool = True) -> dict[str, tuple[str, Any]]:
     """Give the verdict on each changed customer, with the email that its payload shows, and settle it."""
-    verdicts = Verdicts(connection, CUSTOMERS, account_id=ACCOUNT, api_version=CATALOG.api_version, now=50.0, trust_payloads=trust_payloads)
+    verdicts = Verdicts(connection, CUSTOMERS, account_id=ACCOUNT, api_version=CATALOG.api_version, now=NOW, trust_payloads=trust_payloads)
     rows = connection.execute("select object_id, verdict, payload from verdicts").fetchall()
     verdicts.settle(connection, ())
     return {name: (verdict, json.loads(payload).get("email") if verdict == "payload" else None) for name, verdict, payload in rows}

@@ -1,6 +1,7 @@
 """The books never say more than is stored, whatever was written in whatever order, and a run goes on from them."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from stripe_assets.errors import Rejected
 from stripe_assets.sync.slices import Slice
 from stripe_assets.warehouse.deliveries import PendingProgress, SliceProgress, SliceRange
 from stripe_assets.warehouse.ledger import BACKFILL, COMPLETE, Ledger, StoredSlice, TypeResult
+from stripe_assets.warehouse.misfits import MISFIT, Misfit
 from stripe_assets.warehouse.notes import Pending
 
 ACCOUNT = "acct_1"
@@ -237,14 +239,16 @@ def test_run_is_entered_at_its_beginning_and_its_end(connection: duckdb.DuckDBPy
     assert ledger.begin_run("run_1") == 0.0
     begin(ledger, CHARGES)
     assert ledger.begin_run("run_2") == BEGAN.timestamp()
-    result = TypeResult("charges", "failed", 7, 3, 1.5, "why", "req_1")
+    misfit = Misfit("amount", MISFIT, 2, "ch_1")
+    result = TypeResult("charges", "failed", 7, 3, 1.5, "why", "req_1", (misfit,))
     ledger.end_run("run_2", [result], state="partial", requests=3, throttled=1, seconds=2.0, details={"a": 1})
     runs = connection.execute(
         "select run_id, state, requests, objects, throttled, ended_at is null from stripe_sync.runs order by 1"
     ).fetchall()
     assert runs == [("run_1", "interrupted", None, None, None, True), ("run_2", "partial", 3, 7, 1, False)]
-    types = connection.execute("select * from stripe_sync.run_types").fetchall()
-    assert types == [("run_2", ACCOUNT, "charges", "failed", 7, 3, 1.5, "why", "req_1")]
+    ((*entry, misfits),) = connection.execute("select * from stripe_sync.run_types").fetchall()
+    assert entry == ["run_2", ACCOUNT, "charges", "failed", 7, 3, 1.5, "why", "req_1"]
+    assert json.loads(misfits) == [asdict(misfit)]
 
 
 def test_what_belongs_to_parents_that_have_not_answered_is_not_taken_for_gone(connection: duckdb.DuckDBPyConnection, store: Any) -> None:

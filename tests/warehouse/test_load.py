@@ -8,9 +8,21 @@ from typing import Any
 import msgspec
 import pytest
 from duckdb import DuckDBPyConnection as Connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stripe_assets.catalog.types import load
-from stripe_assets.warehouse.load import cut_short, embedded, forget_vanished_children, incoming, mark_deleted, stage, upsert
+from stripe_assets.warehouse.load import (
+    cut_short,
+    embedded,
+    fetched,
+    forget_vanished_children,
+    incoming,
+    mark_deleted,
+    moment,
+    stage,
+    upsert,
+)
 
 ACCOUNT = "acct_1"
 Store = Callable[..., int]
@@ -19,6 +31,11 @@ CATALOG = load()
 
 def seen(connection: Connection, columns: str, name: str = "charges") -> list[tuple[Any, ...]]:
     return connection.execute(f"select {columns} from stripe.{name} order by id").fetchall()
+
+
+def gone(name: str, read_at: float) -> str:
+    """Write the source that says that an object was found deleted."""
+    return f"select '{name}' as id, {moment(read_at)} as deleted_at, {moment(read_at)} as read_at"
 
 
 def test_fields_become_columns_of_their_kind(connection: Connection, store: Store) -> None:
@@ -35,7 +52,8 @@ def test_fields_become_columns_of_their_kind(connection: Connection, store: Stor
         ({"id": "cus_1", "object": "customer", "name": "{odd}"}, "cus_1"),
         ({"id": "cus_1", "deleted": True}, "cus_1"),
         ({"object": "customer"}, None),
-        ("{not json", None),
+        ("{not json", "{not json"),
+        ('{"id":"chosen"}', '{"id":"chosen"}'),
         (None, None),
     ],
 )
@@ -94,17 +112,61 @@ def test_unreadable_object_is_told_of_and_the_others_are_stored(connection: Conn
 def test_of_the_same_object_twice_in_a_chunk_the_later_reading_stays(connection: Connection) -> None:
     """Cursors overlap where a slice was split: which page arrives last says nothing about which is newer."""
     objects = [msgspec.Raw(f'{{"id":"ch_1","amount":{amount}}}'.encode()) for amount in (1, 2, 3)]
-    connection.register("given", incoming(objects, [10.0, 30.0, 20.0], [None] * 3))
+    given = incoming(objects, [10.0, 30.0, 20.0], [None] * 3)
     kind = CATALOG["charges"]
-    assert upsert(connection, kind, stage(connection, kind, "given", account_id=ACCOUNT, keep_raw=True)) == 1
+    assert upsert(connection, kind, stage(connection, kind, given, account_id=ACCOUNT, keep_raw=True)) == 1
     assert seen(connection, "amount, _synced_at") == [(2, datetime.fromtimestamp(30, UTC))]
 
 
 def test_storing_again_replaces_and_revives(connection: Connection, store: Store) -> None:
     store("charges", {"id": "ch_1", "created": 5, "amount": 1}, {"id": "ch_2", "created": 9, "amount": 1})
-    mark_deleted(connection, CATALOG["charges"], "select 'ch_1' as id, now() as deleted_at", account_id=ACCOUNT, children=())
+    mark_deleted(connection, CATALOG["charges"], gone("ch_1", 1500), account_id=ACCOUNT, children=())
     store("charges", {"id": "ch_1", "created": 5, "amount": 2}, read_at=2000)
     assert seen(connection, "id, amount, _deleted_at") == [("ch_1", 2, None), ("ch_2", 1, None)]
+
+
+def test_of_one_moment_the_later_delivery_stays_however_many_threads_parse(connection: Connection) -> None:
+    """Ten thousand objects are parsed by several threads, in no order."""
+    kind = CATALOG["charges"]
+    objects = [msgspec.Raw(f'{{"id":"ch_{number % 3000}","amount":{number}}}'.encode()) for number in range(9000)]
+    given = incoming(objects, [10.0] * len(objects), [None] * len(objects))
+    upsert(connection, kind, stage(connection, kind, given, account_id=ACCOUNT, keep_raw=False))
+    assert connection.execute("select count(*), min(amount), max(amount) from stripe.charges").fetchall() == [(3000, 6000, 8999)]
+
+
+READINGS = st.lists(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 4), st.booleans()), min_size=1, max_size=6), max_size=5)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
+@given(chunks=READINGS, created=st.booleans())
+def test_whatever_is_stored_in_whatever_order_the_latest_reading_stays(
+    connection: Connection, chunks: list[list[tuple[str, int, bool]]], created: bool
+) -> None:
+    """Answers overtake each other: an older state stored last would stand until the object changes again.
+
+    Of two that were read at one time the later delivery wins.
+    """
+    connection.execute("delete from stripe.charges")
+    kind, expected, number = CATALOG["charges"], dict[str, tuple[int, int, bool]](), 0
+    for chunk in chunks:
+        objects, times = [], []
+        for name, read_at, deleted in chunk:
+            if deleted:
+                continue
+            number += 1
+            objects.append({"id": name, "amount": number, **({"created": ord(name)} if created else {})})
+            times.append(float(read_at))
+            if name not in expected or read_at >= expected[name][0]:
+                expected[name] = (read_at, number, False)
+        given = incoming([msgspec.Raw(msgspec.json.encode(one)) for one in objects], times, [None] * len(objects))
+        upsert(connection, kind, stage(connection, kind, given, account_id=ACCOUNT, keep_raw=False))
+        for name, read_at, deleted in chunk:
+            if deleted:
+                mark_deleted(connection, kind, gone(name, read_at), account_id=ACCOUNT, children=())
+                if name in expected and read_at >= expected[name][0] and not expected[name][2]:
+                    expected[name] = (read_at, expected[name][1], True)
+    found = {name: row for name, *row in seen(connection, "id, amount, _deleted_at is not null")}
+    assert found == {name: [amount, deleted] for name, (_, amount, deleted) in expected.items()}
 
 
 @pytest.mark.parametrize("second", [{"id": "ch_2", "created": 6}, {"id": "ch_2"}])
@@ -120,7 +182,7 @@ def test_rows_are_replaced_also_where_some_of_a_chunk_do_not_say_when_they_were_
 def test_other_accounts_rows_are_left_alone(connection: Connection, store: Store) -> None:
     store("charges", {"id": "ch_1", "amount": 1}, account_id="acct_2")
     store("charges", {"id": "ch_1", "amount": 2})
-    mark_deleted(connection, CATALOG["charges"], "select 'ch_1' as id, now() as deleted_at", account_id="acct_2", children=())
+    mark_deleted(connection, CATALOG["charges"], gone("ch_1", 1500), account_id="acct_2", children=())
     found = connection.execute("select _account_id, amount, _deleted_at is null from stripe.charges order by 1").fetchall()
     assert found == [(ACCOUNT, 2, True), ("acct_2", 1, False)]
 
@@ -139,10 +201,10 @@ def store_with_lines(connection: Connection, *invoices: dict[str, Any], read_at:
     """Store invoices and the lines inside them, as the writer does, and give what is left to be asked for."""
     parent, child = CATALOG["invoices"], CATALOG["invoice_lines"]
     raws = [msgspec.Raw(msgspec.json.encode(thing)) for thing in invoices]
-    connection.register("given", incoming(raws, [read_at] * len(raws), [None] * len(raws)))
-    staged = stage(connection, parent, "given", account_id=ACCOUNT, keep_raw=True)
+    given = incoming(raws, [read_at] * len(raws), [None] * len(raws))
+    staged = stage(connection, parent, given, account_id=ACCOUNT, keep_raw=True)
     upsert(connection, parent, staged)
-    upsert(connection, child, stage(connection, child, embedded(staged, child), account_id=ACCOUNT, keep_raw=True))
+    upsert(connection, child, stage(connection, child, fetched(connection, embedded(staged, child)), account_id=ACCOUNT, keep_raw=True))
     forget_vanished_children(connection, staged, child)
     return connection.execute(f"select parent_id, cursor from ({cut_short(staged, child)})").fetchall()
 
@@ -179,8 +241,7 @@ def test_children_outside_what_is_shown_are_not_taken_for_vanished(connection: C
 def test_children_of_a_deleted_parent_are_marked_with_it(connection: Connection) -> None:
     """A deleted draft's lines would stay in every sum."""
     store_with_lines(connection, invoice("in_1", "il_1"), invoice("in_2", "il_2"), read_at=10)
-    source = "select 'in_1' as id, now() as deleted_at"
-    mark_deleted(connection, CATALOG["invoices"], source, account_id=ACCOUNT, children=CATALOG.children("invoices"))
+    mark_deleted(connection, CATALOG["invoices"], gone("in_1", 20), account_id=ACCOUNT, children=CATALOG.children("invoices"))
     assert seen(connection, LINES, "invoice_lines") == [("il_1", "in_1", 1, False), ("il_2", "in_2", 1, True)]
     assert seen(connection, "id, _deleted_at is null", "invoices") == [("in_1", False), ("in_2", True)]
 

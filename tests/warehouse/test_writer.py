@@ -82,7 +82,7 @@ def test_rows_and_their_progress_are_there_together(database: Database) -> None:
 def test_error_in_the_middle_of_a_chunk_leaves_neither_rows_nor_progress(database: Database) -> None:
     """A position without its rows is the loss that nobody notices."""
     deliver(database, page("cus_1", cursor="cus_1"))
-    broken = Gone(CUSTOMERS, "cus_1", float("nan"), PendingProgress(1, CUSTOMERS, "object", "cus_1"))  # no time: the database refuses it
+    broken = Gone(CUSTOMERS, "cus_1", 1e30, PendingProgress(1, CUSTOMERS, "object", "cus_1"))  # no time: the database refuses it
     with pytest.raises(WarehouseError, match="what was stored before is intact"):
         deliver(database, page("cus_2", cursor="cus_2"), broken)
     assert rows(database, "select id from stripe.customers") == [("cus_1",)]
