@@ -82,7 +82,9 @@ def _counted(mirror: Mirror, asked: Asked) -> tuple[Census, Figure | None]:
                 connection, mirror.catalog[TRANSACTIONS], PROCESSED, account_id=asked.account_id, since=asked.now - DAYS * DAY
             )
     except duckdb.Error as error:
-        raise WarehouseError(f"{mirror.database.path} cannot be read ({str(error).splitlines()[0]}): sync once, or choose another file") from error
+        raise WarehouseError(
+            f"{mirror.database.path} cannot be read ({str(error).splitlines()[0]}): sync once, or choose another file"
+        ) from error
     days = DAYS - max(0, (asked.newest or 0) - checkpoint.events_from) / DAY
     if days < DAYS / 2:
         return counted, None  # the mirror is too old to tell

@@ -1,8 +1,11 @@
 """What a sync will ask for is known before: against simulated accounts, and as arithmetic over any numbers."""
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import pytest
+from equality import rows as rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mirroring import FEW, NOW, World
@@ -97,6 +100,14 @@ def test_sync_compares_its_own_forecast_with_its_outcome(history: History) -> No
     again = history.again.summary.comparison
     assert again is not None
     assert abs(again.forecast - again.made) <= max(FEW_REQUESTS, 0.02 * again.made)
+
+
+def test_what_was_forecast_is_kept_with_the_run(tmp_path: Path) -> None:
+    world = World(tmp_path / "stripe.duckdb", Account(seed=3, customers=5, now=NOW))
+    found = world.sync(["coupons"]).comparison
+    assert found is not None
+    ((kept,),) = rows_of(world.database, "select json_extract(details, '$.forecast') from stripe_sync.runs")
+    assert json.loads(kept) == asdict(found) | {"apart": []}
 
 
 def test_first_sync_says_that_it_knew_little(history: History) -> None:
