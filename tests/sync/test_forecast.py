@@ -160,6 +160,8 @@ def test_what_nobody_knows_is_no_nothing() -> None:
     """Children of parents that were not seen: 0 would be believed."""
     found = forecast(situation(setup_intents=rows(1000), setup_attempts=Numbers()), LIMITS)
     assert (found.types[-1].requests, found.types[-1].rows) == (UNKNOWN, None)
+    unseen = forecast(situation(setup_intents=Numbers(), setup_attempts=Numbers(asks=ONE)), LIMITS)
+    assert unseen.types[-1].requests == UNKNOWN
     assert found.requests == Figure(10.5 + len(OWN) + 1, Sure.AT_LEAST), "and half a page, for two cursors"
 
 
@@ -170,6 +172,11 @@ def test_list_that_is_read_twice_is_counted_twice() -> None:
 def test_rest_of_an_interrupted_reading_is_what_is_not_stored() -> None:
     found = situation(Way.REST, charges=replace(rows(500), stored=300), payment_methods=Numbers())
     assert requests(found)["charges"] == 2
+
+
+def test_what_an_earlier_run_has_left_to_ask_for_is_asked_for() -> None:
+    found = situation(Way.CATCH_UP, charges=Numbers(readings=(Figure(900),), noted=3, again=Figure(4)))
+    assert requests(found) == {"charges": 7}
 
 
 def test_refused_type_takes_the_request_that_is_refused_and_its_children_none() -> None:
