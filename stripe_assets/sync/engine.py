@@ -37,7 +37,7 @@ from stripe_assets.sync.session import Session, end_with_owners
 from stripe_assets.sync.settings import Settings, known_types
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import TypeResult
-from stripe_assets.warehouse.private import private
+from stripe_assets.warehouse.private import Private, private
 from stripe_assets.warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 FIRST_ATTEMPTS = 4
 """Times that the first request is sent, which takes 2 to 4 seconds: a wrong address should be told soon."""
 ACCOUNT = "/v1/account"
+NO_ACCESS = "account_invalid"
+"""Stripe's code for an account that is not connected to the key's, or no longer."""
 FULL = 0.6
 """Share of the room between network and database beyond which nothing more is asked for: the rest is for what is under
 way, 64 pages of 400 kB (those of charges), so that nothing is fetched that cannot be stored."""
@@ -90,7 +92,7 @@ class Summary:
 
 
 class Mirror:
-    """Syncs one Stripe account into one DuckDB file."""
+    """Syncs one Stripe account into one DuckDB file: the key's own, or a connected one that is named."""
 
     def __init__(
         self,
@@ -100,16 +102,22 @@ class Mirror:
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], Clock] = Clock,
         sharing: Callable[[str], Sharing] | None = None,
+        account: str | None = None,
+        beside: int = 0,
+        database: Database | None = None,
     ) -> None:
         """Prepare; nothing is opened or sent yet. `transport` and `clock` replace the network and the time in tests.
 
-        `sharing` opens what counts an account's requests, where that is not what the settings say. Raises
-        `ConfigurationError` for private columns that there are not.
+        `sharing` opens what counts an account's requests, where that is not what the settings say. `account` is a connected
+        one's id. `beside` so many others of the same process, through the same `database`: each takes its part of the memory
+        and of the connections. Raises `ConfigurationError` for private columns that there are not.
         """
         self.catalog = catalog or load()
         self.settings = settings
         self.private = private(self.catalog, exclude=settings.exclude_columns, hashed=settings.hash_columns, key=settings.hash_key)
-        self.database = Database(settings.duckdb)
+        self.database = database or Database(settings.duckdb)
+        self.account = account
+        self.part = 1 / (1 + beside)
         self.progress = RunProgress()
         self.limiter: Limiter | None = None
         self.writer: Writer | None = None
@@ -133,10 +141,20 @@ class Mirror:
         one type is told in its result instead.
         """
         names = known_types(self.catalog, types)
+        async with prepared(self.database, self.catalog, self.private):
+            return await self.sync_prepared(names, full_refresh=full_refresh, since=since, no_limit=no_limit, on_result=on_result)
+
+    async def sync_prepared(
+        self,
+        names: frozenset[str],
+        *,
+        full_refresh: bool,
+        since: int | None,
+        no_limit: bool,
+        on_result: Callable[[TypeResult], None] = lambda _result: None,
+    ) -> Summary:
+        """Do as `sync` does, in a file that is `prepared`."""
         async with AsyncExitStack() as stack:
-            stack.enter_context(self.database.only_sync())
-            with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
-                await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog, self.private)
             try:
                 opening = await stack.enter_async_context(self.opened(names, no_limit=no_limit))
                 self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in opening.kinds})
@@ -151,7 +169,7 @@ class Mirror:
                 stack.callback(run.writer.close)
                 return await run.sync(full_refresh=full_refresh, since=since)
             except BaseExceptionGroup as errors:
-                raise _first(errors) from errors
+                raise first_error(errors) from errors
 
     @asynccontextmanager
     async def opened(self, types: Iterable[str] = (), *, no_limit: bool = False) -> AsyncIterator["Opening"]:
@@ -161,16 +179,16 @@ class Mirror:
         """
         names = known_types(self.catalog, types)
         async with AsyncExitStack() as stack:
-            self.limiter = Limiter(self.settings.limits(lifted=no_limit))
+            self.limiter = Limiter(self.settings.limits(lifted=no_limit, part=self.part))
             stack.callback(self.limiter.close)
             client = await stack.enter_async_context(self._client(self.limiter))
             try:
                 # The events before the first list: what changes while the lists are read is told by those after this one.
                 async with asyncio.TaskGroup() as group:
-                    account, newest = group.create_task(_account(client)), group.create_task(newest_event(client))
+                    account, newest = group.create_task(_account(client, self.account)), group.create_task(newest_event(client))
                     ways = group.create_task(_ways(client, self.catalog.with_parents(names)))
             except BaseExceptionGroup as errors:
-                raise _first(errors) from errors
+                raise first_error(errors) from errors
             self.limiter.share(self._sharing(self.settings.allowance_of(account.result().stub.id)))
             yield Opening(client, account.result(), newest.result(), self._kinds(names | ways.result()))
 
@@ -189,6 +207,7 @@ class Mirror:
             api_key=settings.api_key,
             base_url=settings.api_base,
             api_version=self.catalog.api_version,
+            account=self.account,
             limiter=limiter,
             transport=self._transport,
         )
@@ -221,6 +240,7 @@ class _Run:
             keep_raw=mirror.settings.keep_raw,
             private=mirror.private,
             on_rows=mirror.progress.stored,
+            part=mirror.part,
         )
         stub, clock = opening.account.stub, mirror.clock()
         self._session = Session(mirror.catalog, opening.client, self.writer, mirror.progress, selected, stub.id, stub.created, clock)
@@ -356,14 +376,26 @@ class Opening:
         return self.account.stub.id
 
 
-async def _account(client: StripeClient) -> Own:
-    """Ask whose key this is, and since when; a restricted key may not be told."""
+@asynccontextmanager
+async def prepared(database: Database, catalog: Catalog, private: Private) -> AsyncIterator[None]:
+    """Hold the right to sync into a file for the length of the block, and bring it up to date first."""
+    with database.only_sync():
+        with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
+            await asyncio.get_running_loop().run_in_executor(thread, database.prepare, catalog, private)
+        yield
+
+
+async def _account(client: StripeClient, connected: str | None) -> Own:
+    """Ask whose key this is, and since when; a restricted key may not be told. Of a `connected` account, ask whether it is there."""
     request = Request(ACCOUNT, f"GET {ACCOUNT}", Priority.FAN_OUT)
     try:
         return await client.get(request, lambda answer: Own(read_stub(answer), read_single(answer)), attempts=FIRST_ATTEMPTS)
     except (Refused, Missing) as error:
-        log.warning("the key may not read its account (%s): rows are filed under %r", error, OWN_ACCOUNT)
-        return Own(Stub(OWN_ACCOUNT), error)
+        if error.code == NO_ACCESS:
+            raise
+        if connected is None:
+            log.warning("the key may not read its account (%s): rows are filed under %r", error, OWN_ACCOUNT)
+        return Own(Stub(connected or OWN_ACCOUNT), error)
 
 
 async def _ways(client: StripeClient, kinds: tuple[ObjectType, ...]) -> frozenset[str]:
@@ -384,7 +416,7 @@ async def _ways(client: StripeClient, kinds: tuple[ObjectType, ...]) -> frozense
     return frozenset(ways)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Give the error that made the others: tasks are cancelled in its wake."""
     errors = list(_leaves(group))
     return next((error for error in errors if isinstance(error, MirrorError)), errors[0])
