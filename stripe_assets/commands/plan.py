@@ -42,6 +42,8 @@ def plan(settings: Settings, types: Iterable[str], *, full_refresh: bool, since:
         typer.echo(json.dumps(to_json(made, settings)))
     else:
         show(made, results_console())
+    if settings.accounts:
+        tell("stripe-assets: this is the plan of the key's own account; those of STRIPE_ACCOUNTS are not in it")
     refused = [one for one in made.sync.types if one.way is Way.REFUSED]
     for one in refused:
         tell(f"stripe-assets: {one.type} would be skipped: {one.reason}")

@@ -14,13 +14,11 @@ from time import monotonic
 
 import httpx
 
-from stripe_assets.api.answers import Page, Stub, read_page, read_single, read_stub
-from stripe_assets.api.client import Request, StripeClient
+from stripe_assets.api.client import StripeClient
 from stripe_assets.catalog.types import Catalog, ObjectType, load
-from stripe_assets.errors import MirrorError, Missing, Refused, RequestError, Unauthorized, WarehouseError
+from stripe_assets.errors import MirrorError, WarehouseError
 from stripe_assets.limits.guard import Sharing
 from stripe_assets.limits.limiter import Limiter
-from stripe_assets.limits.priority import Priority
 from stripe_assets.limits.shared_file import default_folder
 from stripe_assets.limits.sharing import open_sharing
 from stripe_assets.limits.tally import Snapshot, Tally
@@ -32,6 +30,7 @@ from stripe_assets.sync.comparison import Comparison, compare
 from stripe_assets.sync.course import choose
 from stripe_assets.sync.forecast import Forecast
 from stripe_assets.sync.known import Asked, expect
+from stripe_assets.sync.opening import ACCOUNT, Opening, own_account, ways_around
 from stripe_assets.sync.progress import RunProgress, TypeProgress
 from stripe_assets.sync.session import Session, end_with_owners
 from stripe_assets.sync.settings import Settings, known_types
@@ -42,18 +41,11 @@ from stripe_assets.warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
 
-FIRST_ATTEMPTS = 4
-"""Times that the first request is sent, which takes 2 to 4 seconds: a wrong address should be told soon."""
-ACCOUNT = "/v1/account"
-NO_ACCESS = "account_invalid"
-"""Stripe's code for an account that is not connected to the key's, or no longer."""
 FULL = 0.6
 """Share of the room between network and database beyond which nothing more is asked for: the rest is for what is under
 way, 64 pages of 400 kB (those of charges), so that nothing is fetched that cannot be stored."""
 REPORTED_WITHIN = 5.0
 """Seconds that whoever is told how types ended may take at the end of a run: what they do with it is no part of the sync."""
-OWN_ACCOUNT = "self"
-"""The account's name where the key may not ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +164,7 @@ class Mirror:
                 raise first_error(errors) from errors
 
     @asynccontextmanager
-    async def opened(self, types: Iterable[str] = (), *, no_limit: bool = False) -> AsyncIterator["Opening"]:
+    async def opened(self, types: Iterable[str] = (), *, no_limit: bool = False) -> AsyncIterator[Opening]:
         """Ask what every run asks first, under the account's limits; the client goes on asking until the end of the block.
 
         Raises `ConfigurationError` and `Unauthorized`.
@@ -185,8 +177,8 @@ class Mirror:
             try:
                 # The events before the first list: what changes while the lists are read is told by those after this one.
                 async with asyncio.TaskGroup() as group:
-                    account, newest = group.create_task(_account(client, self.account)), group.create_task(newest_event(client))
-                    ways = group.create_task(_ways(client, self.catalog.with_parents(names)))
+                    account, newest = group.create_task(own_account(client, self.account)), group.create_task(newest_event(client))
+                    ways = group.create_task(ways_around(client, self.catalog.with_parents(names)))
             except BaseExceptionGroup as errors:
                 raise first_error(errors) from errors
             self.limiter.share(self._sharing(self.settings.allowance_of(account.result().stub.id)))
@@ -219,7 +211,7 @@ class _Run:
     def __init__(
         self,
         mirror: Mirror,
-        opening: "Opening",
+        opening: Opening,
         on_result: Callable[[TypeResult], object],
     ) -> None:
         self.id = uuid.uuid4().hex
@@ -350,32 +342,6 @@ def _details(summary: Summary) -> dict[str, object]:
     return {"limiter": asdict(summary.limiter), **({"forecast": asdict(found)} if found is not None else {})}
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
-    """The account that is mirrored: its `stub`, and the whole answer about it, or why there is none."""
-
-    stub: Stub
-    answer: Page | Refused | Missing
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What every run asks first: whose key it is, when the `newest` event happened (none: the key may not read events).
-
-    `kinds` are the types that are read; `client` goes on from there.
-    """
-
-    client: StripeClient
-    account: Own
-    newest: int | None
-    kinds: tuple[ObjectType, ...]
-
-    @property
-    def account_id(self) -> str:
-        """The account that rows are filed under."""
-        return self.account.stub.id
-
-
 @asynccontextmanager
 async def prepared(database: Database, catalog: Catalog, private: Private) -> AsyncIterator[None]:
     """Hold the right to sync into a file for the length of the block, and bring it up to date first."""
@@ -383,37 +349,6 @@ async def prepared(database: Database, catalog: Catalog, private: Private) -> As
         with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
             await asyncio.get_running_loop().run_in_executor(thread, database.prepare, catalog, private)
         yield
-
-
-async def _account(client: StripeClient, connected: str | None) -> Own:
-    """Ask whose key this is, and since when; a restricted key may not be told. Of a `connected` account, ask whether it is there."""
-    request = Request(ACCOUNT, f"GET {ACCOUNT}", Priority.FAN_OUT)
-    try:
-        return await client.get(request, lambda answer: Own(read_stub(answer), read_single(answer)), attempts=FIRST_ATTEMPTS)
-    except (Refused, Missing) as error:
-        if error.code == NO_ACCESS:
-            raise
-        if connected is None:
-            log.warning("the key may not read its account (%s): rows are filed under %r", error, OWN_ACCOUNT)
-        return Own(Stub(connected or OWN_ACCOUNT), error)
-
-
-async def _ways(client: StripeClient, kinds: tuple[ObjectType, ...]) -> frozenset[str]:
-    """Name the types that others have to be asked for by, where the account refuses their lists; asked only if they are missing."""
-    names = {kind.name for kind in kinds}
-    ways: set[str] = set()
-    for kind in kinds:
-        parent = kind.fallback.parent if kind.fallback is not None else None
-        if parent is None or parent.type in names:
-            continue
-        path, params = kind.list_request()
-        try:
-            await client.get(Request(path, kind.endpoint, Priority.FAN_OUT, {**params, "limit": 1}), read_page)
-        except Unauthorized:
-            raise
-        except RequestError:
-            ways.add(parent.type)
-    return frozenset(ways)
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
