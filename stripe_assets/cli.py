@@ -100,6 +100,33 @@ def sync(
 
 
 @app.command()
+def plan(
+    context: typer.Context,
+    types: Annotated[list[str] | None, typer.Argument(metavar="TYPE", help="What to plan, e.g. charges; everything if empty.")] = None,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Plan to read everything again.")] = False,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="Plan to leave out what was created before (UTC).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object, and nothing else.")] = False,
+) -> None:
+    """Forecast what `sync` with the same options would take: requests, time, share of what Stripe allots.
+
+    Looks at the mirror, and where that does not know at a few pages of each list. Reads the variables of `sync`.
+    """
+    with told(debug=context.obj):
+        from stripe_assets.commands.plan import plan as run
+        from stripe_assets.commands.sync import moment
+        from stripe_assets.sync.settings import from_environment
+
+        run(
+            from_environment(os.environ),
+            types or (),
+            full_refresh=full_refresh,
+            since=moment(since),
+            as_json=as_json,
+            debug=context.obj,
+        )
+
+
+@app.command()
 def status(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object, and nothing else.")] = False,

@@ -27,12 +27,15 @@ WORTH_A_PICTURE = 50
 
 def materialization(summary: Summary, *, say: Callable[[str], None], drawn: bool = True) -> dg.AssetMaterialization:
     """Tell how a run went, with its picture if it is to be `drawn`; if that cannot be, it is said, and all else is told."""
-    at = summary.limiter
+    at, compared = summary.limiter, summary.comparison
     figures = {
         "pace": picture(summary, say=say) if drawn else None,
         "requests": summary.requests,
         "rows written": summary.rows,
         "seconds": summary.seconds,
+        "requests forecast": compared.forecast if compared is not None else None,
+        "shortest seconds forecast": compared.shortest if compared is not None else None,
+        "forecast and outcome": compared.sentence if compared is not None else None,
         "requests per second": allowance.per_second(summary),
         "limit": at.limit,
         "rate at the end": round(at.rate, 1) if at.rate is not None else None,

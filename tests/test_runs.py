@@ -3,6 +3,7 @@
 import base64
 import re
 import sys
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from stripe_assets import runs
 from stripe_assets.limits.tally import Snapshot, Tally
 from stripe_assets.sync.engine import Summary
+from stripe_assets.sync.figures import Figure
+from stripe_assets.sync.forecast import Forecast, TypeForecast, Way
 
 
 def summary(at: Snapshot, *, requests: int = 60) -> Summary:
@@ -64,6 +67,14 @@ def test_a_calm_run_without_a_limit_says_no_more_than_there_is() -> None:
     metadata, _ = told(summary(Snapshot()))
     assert {"limit", "rate at the end", "429s by reason", "learned from 429s"} & metadata.keys() == set()
     assert metadata["429s"] == 0
+
+
+def test_a_run_is_told_with_its_forecast_beside_the_outcome() -> None:
+    """To be plotted over all runs: one that takes ten times what it should is seen."""
+    expected = Forecast((TypeForecast("charges", Way.WHOLE, None, Figure(40), 1.6),), {"GET /v1/charges": Figure(40)}, 1.6)
+    metadata, _ = told(replace(summary(Snapshot()), forecast=expected))
+    assert (metadata["requests forecast"], metadata["shortest seconds forecast"]) == (40, 1.6)
+    assert metadata["forecast and outcome"] == "40 requests in no less than 1.6 s were forecast, 60 in 3.0 s it took"
 
 
 def test_a_run_of_a_few_requests_has_no_picture() -> None:

@@ -33,6 +33,7 @@ def as_json(summary: Summary, settings: Settings) -> dict[str, Any]:
         "requests": summary.requests,
         "seconds": summary.seconds,
         "requests_per_second": allowance.per_second(summary),
+        "forecast": asdict(summary.comparison) if summary.comparison is not None else None,
         "throttled": summary.throttled,
         "limiter": asdict(summary.limiter),
         "endpoints": {name: {"requests": sent, "throttled": refused} for name, (sent, refused) in taken.items()},
@@ -49,6 +50,8 @@ def show(summary: Summary, settings: Settings, console: Console) -> None:
     table.add_row("total", "", f"{summary.rows:,}", f"{summary.requests:,}", f"{summary.seconds:.1f}", style="bold")
     console.print(table)
     console.print(f"\n{settings.duckdb}: {summary.rows:,} rows written by {allowance.line(summary)}", markup=False, soft_wrap=True)
+    if summary.comparison is not None:
+        console.print(f"forecast: {summary.comparison.sentence}", markup=False, soft_wrap=True)
 
 
 def missing(summary: Summary) -> list[str]:

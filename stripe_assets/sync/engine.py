@@ -14,13 +14,11 @@ from time import monotonic
 
 import httpx
 
-from stripe_assets.api.answers import Page, Stub, read_page, read_single, read_stub
-from stripe_assets.api.client import Request, StripeClient
+from stripe_assets.api.client import StripeClient
 from stripe_assets.catalog.types import Catalog, ObjectType, load
-from stripe_assets.errors import MirrorError, Missing, Refused, RequestError, Unauthorized, WarehouseError
+from stripe_assets.errors import MirrorError, WarehouseError
 from stripe_assets.limits.guard import Sharing
 from stripe_assets.limits.limiter import Limiter
-from stripe_assets.limits.priority import Priority
 from stripe_assets.limits.shared_file import default_folder
 from stripe_assets.limits.sharing import open_sharing
 from stripe_assets.limits.tally import Snapshot, Tally
@@ -28,7 +26,11 @@ from stripe_assets.queues.background import Background
 from stripe_assets.sync.backfill import Backfill
 from stripe_assets.sync.changes import CatchUp, newest_event
 from stripe_assets.sync.clock import Clock
+from stripe_assets.sync.comparison import Comparison, compare
 from stripe_assets.sync.course import choose
+from stripe_assets.sync.forecast import Forecast
+from stripe_assets.sync.known import Asked, expect
+from stripe_assets.sync.opening import ACCOUNT, Opening, own_account, ways_around
 from stripe_assets.sync.progress import RunProgress, TypeProgress
 from stripe_assets.sync.session import Session, end_with_owners
 from stripe_assets.sync.settings import Settings, known_types
@@ -39,25 +41,18 @@ from stripe_assets.warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
 
-FIRST_ATTEMPTS = 4
-"""Times that the first request is sent, which takes 2 to 4 seconds: a wrong address should be told soon."""
-ACCOUNT = "/v1/account"
-NO_ACCESS = "account_invalid"
-"""Stripe's code for an account that is not connected to the key's, or no longer."""
 FULL = 0.6
 """Share of the room between network and database beyond which nothing more is asked for: the rest is for what is under
 way, 64 pages of 400 kB (those of charges), so that nothing is fetched that cannot be stored."""
 REPORTED_WITHIN = 5.0
 """Seconds that whoever is told how types ended may take at the end of a run: what they do with it is no part of the sync."""
-OWN_ACCOUNT = "self"
-"""The account's name where the key may not ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How a run ended: one result a type, and what it took.
 
-    `limiter` is the limiter at the end, `tally` what it let through when.
+    `limiter` is the limiter at the end, `tally` what it let through when, `forecast` what the mirror expected at its start.
     """
 
     run_id: str
@@ -68,6 +63,14 @@ class Summary:
     seconds: float
     limiter: Snapshot
     tally: Tally
+    forecast: Forecast | None = None
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """What was forecast beside what it was; none of a run that ended before there was a forecast."""
+        if self.forecast is None:
+            return None
+        return compare(self.forecast, self.results, requests=self.requests, seconds=self.seconds)
 
     @property
     def throttled(self) -> dict[str, int]:
@@ -144,29 +147,42 @@ class Mirror:
     ) -> Summary:
         """Do as `sync` does, in a file that is `prepared`."""
         async with AsyncExitStack() as stack:
-            self.limiter = Limiter(self.settings.limits(lifted=no_limit, part=self.part))
-            stack.callback(self.limiter.close)
-            client = await stack.enter_async_context(self._client(self.limiter))
             try:
-                # The events before the first list: what changes while the lists are read is told by those after this one.
-                async with asyncio.TaskGroup() as group:
-                    account, events_from = group.create_task(_account(client, self.account)), group.create_task(newest_event(client))
-                    ways = group.create_task(_ways(client, self.catalog.with_parents(names)))
-                kinds = self._kinds(names | ways.result())
-                self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in kinds})
-                self.limiter.share(self._sharing(self.settings.allowance_of(account.result().stub.id)))
+                opening = await stack.enter_async_context(self.opened(names, no_limit=no_limit))
+                self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in opening.kinds})
                 background = Background()
                 stack.push_async_callback(background.close, within=REPORTED_WITHIN)
 
                 async def report(result: TypeResult) -> None:
                     on_result(result)
 
-                run = _Run(self, client, account.result(), kinds, lambda result: background.submit("progress", report, result))
+                run = _Run(self, opening, lambda result: background.submit("progress", report, result))
                 self.writer = run.writer
                 stack.callback(run.writer.close)
-                return await run.sync(events_from.result(), full_refresh=full_refresh, since=since)
+                return await run.sync(full_refresh=full_refresh, since=since)
             except BaseExceptionGroup as errors:
                 raise first_error(errors) from errors
+
+    @asynccontextmanager
+    async def opened(self, types: Iterable[str] = (), *, no_limit: bool = False) -> AsyncIterator[Opening]:
+        """Ask what every run asks first, under the account's limits; the client goes on asking until the end of the block.
+
+        Raises `ConfigurationError` and `Unauthorized`.
+        """
+        names = known_types(self.catalog, types)
+        async with AsyncExitStack() as stack:
+            self.limiter = Limiter(self.settings.limits(lifted=no_limit, part=self.part))
+            stack.callback(self.limiter.close)
+            client = await stack.enter_async_context(self._client(self.limiter))
+            try:
+                # The events before the first list: what changes while the lists are read is told by those after this one.
+                async with asyncio.TaskGroup() as group:
+                    account, newest = group.create_task(own_account(client, self.account)), group.create_task(newest_event(client))
+                    ways = group.create_task(ways_around(client, self.catalog.with_parents(names)))
+            except BaseExceptionGroup as errors:
+                raise first_error(errors) from errors
+            self.limiter.share(self._sharing(self.settings.allowance_of(account.result().stub.id)))
+            yield Opening(client, account.result(), newest.result(), self._kinds(names | ways.result()))
 
     def _kinds(self, names: frozenset[str]) -> tuple[ObjectType, ...]:
         """Give the named types and those that their objects are found by."""
@@ -195,33 +211,33 @@ class _Run:
     def __init__(
         self,
         mirror: Mirror,
-        client: StripeClient,
-        account: "_Own",
-        kinds: tuple[ObjectType, ...],
+        opening: Opening,
         on_result: Callable[[TypeResult], object],
     ) -> None:
         self.id = uuid.uuid4().hex
         self._began = monotonic()
-        self._kinds = kinds
+        self._forecast: Forecast | None = None
+        self._kinds = opening.kinds
+        self._newest = opening.newest
         self._on_result = on_result
         self._progress = mirror.progress
-        self._account = account.answer
-        selected = frozenset(kind.name for kind in kinds)
-        self.account_id = account.stub.id
+        self._account = opening.account.answer
+        selected = frozenset(kind.name for kind in opening.kinds)
+        self.account_id = opening.account_id
         self.writer = Writer(
             mirror.database,
             mirror.catalog,
-            account_id=account.stub.id,
+            account_id=self.account_id,
             selected=selected,
             keep_raw=mirror.settings.keep_raw,
             private=mirror.private,
             on_rows=mirror.progress.stored,
             part=mirror.part,
         )
-        stub, clock = account.stub, mirror.clock()
-        self._session = Session(mirror.catalog, client, self.writer, mirror.progress, selected, stub.id, stub.created, clock)
+        stub, clock = opening.account.stub, mirror.clock()
+        self._session = Session(mirror.catalog, opening.client, self.writer, mirror.progress, selected, stub.id, stub.created, clock)
 
-    async def sync(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> Summary:
+    async def sync(self, *, full_refresh: bool, since: int | None) -> Summary:
         limiter = self._session.client.limiter
         limiter.room_for_answers = lambda: self.writer.channel.fullness < FULL
         async with asyncio.TaskGroup() as group:
@@ -229,7 +245,7 @@ class _Run:
             waking = group.create_task(self._wake(limiter))
             try:
                 self._session.clock.not_before(await self.writer.books(lambda ledger: ledger.begin_run(self.id)))
-                await self._read(events_from, full_refresh=full_refresh, since=since)
+                await self._read(full_refresh=full_refresh, since=since)
                 return await self._conclude()
             except (MirrorError, asyncio.CancelledError) as error:
                 await self._lament(error)
@@ -244,11 +260,12 @@ class _Run:
             await self.writer.next_chunk()
             limiter.wake()
 
-    async def _read(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> None:
+    async def _read(self, *, full_refresh: bool, since: int | None) -> None:
+        asked = Asked(self._kinds, self.account_id, self._session.clock.now(), self._newest, full_refresh=full_refresh, since=since)
+        limits = self._session.client.limiter.limits
+        self._forecast = await self.writer.call(lambda connection: expect(connection, self._session.catalog, asked, limits))
         course = await self.writer.books(
-            lambda ledger: choose(
-                ledger, self._kinds, now=self._session.clock.now(), events_from=events_from, full_refresh=full_refresh, since=since
-            )
+            lambda ledger: choose(ledger, self._kinds, now=asked.now, events_from=self._newest, full_refresh=full_refresh, since=since)
         )
         below = {kind.name for kind in self._kinds if kind.parent is not None and not kind.parent.embedded}
         self.writer.begun = frozenset(below & course.backfill.keys())
@@ -269,7 +286,7 @@ class _Run:
         self._progress.phase = "done"
         summary = self._summary()
         state = "complete" if summary.complete else "partial"
-        await self._note_end(summary, summary.results, state=state, details={"limiter": asdict(summary.limiter)})
+        await self._note_end(summary, summary.results, state=state, details=_details(summary))
         for result in summary.results:
             self._on_result(result)
         return summary
@@ -279,7 +296,7 @@ class _Run:
         state = "failed" if isinstance(error, MirrorError) else "interrupted"
         summary = self._summary()
         try:
-            await self._note_end(summary, (), state=state, details={"error": str(error), "limiter": asdict(summary.limiter)})
+            await self._note_end(summary, (), state=state, details={"error": str(error), **_details(summary)})
         except WarehouseError as second:
             log.warning("the run's end could not be noted: %s", second)
 
@@ -315,15 +332,14 @@ class _Run:
             seconds=round(monotonic() - self._began, 3),
             limiter=limiter.snapshot(),
             tally=limiter.tally,
+            forecast=self._forecast,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Own:
-    """The account that is mirrored: its `stub`, and the whole answer about it, or why there is none."""
-
-    stub: Stub
-    answer: Page | Refused | Missing
+def _details(summary: Summary) -> dict[str, object]:
+    """Give what is kept about a run besides its figures."""
+    found = summary.comparison
+    return {"limiter": asdict(summary.limiter), **({"forecast": asdict(found)} if found is not None else {})}
 
 
 @asynccontextmanager
@@ -333,37 +349,6 @@ async def prepared(database: Database, catalog: Catalog, private: Private) -> As
         with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
             await asyncio.get_running_loop().run_in_executor(thread, database.prepare, catalog, private)
         yield
-
-
-async def _account(client: StripeClient, connected: str | None) -> _Own:
-    """Ask whose key this is, and since when; a restricted key may not be told. Of a `connected` account, ask whether it is there."""
-    request = Request(ACCOUNT, f"GET {ACCOUNT}", Priority.FAN_OUT)
-    try:
-        return await client.get(request, lambda answer: _Own(read_stub(answer), read_single(answer)), attempts=FIRST_ATTEMPTS)
-    except (Refused, Missing) as error:
-        if error.code == NO_ACCESS:
-            raise
-        if connected is None:
-            log.warning("the key may not read its account (%s): rows are filed under %r", error, OWN_ACCOUNT)
-        return _Own(Stub(connected or OWN_ACCOUNT), error)
-
-
-async def _ways(client: StripeClient, kinds: tuple[ObjectType, ...]) -> frozenset[str]:
-    """Name the types that others have to be asked for by, where the account refuses their lists; asked only if they are missing."""
-    names = {kind.name for kind in kinds}
-    ways: set[str] = set()
-    for kind in kinds:
-        parent = kind.fallback.parent if kind.fallback is not None else None
-        if parent is None or parent.type in names:
-            continue
-        path, params = kind.list_request()
-        try:
-            await client.get(Request(path, kind.endpoint, Priority.FAN_OUT, {**params, "limit": 1}), read_page)
-        except Unauthorized:
-            raise
-        except RequestError:
-            ways.add(parent.type)
-    return frozenset(ways)
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
