@@ -38,7 +38,7 @@ class History:
     again: Outcome
 
 
-@pytest.fixture(scope="module", params=[(60, 1, ()), (600, 3, FEW)], ids=["small, of all types", "larger, of some"])
+@pytest.fixture(scope="module", params=[(20, 1, ()), (600, 3, FEW)], ids=["small, of all types", "larger, of some"])
 def history(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> History:
     """A first sync, further ones after one day, five, and an hour, and all once more."""
     customers, seed, types = request.param
