@@ -30,6 +30,7 @@ from stripe_assets.sync.changes import CatchUp, newest_event
 from stripe_assets.sync.clock import Clock
 from stripe_assets.sync.course import choose
 from stripe_assets.sync.progress import RunProgress, TypeProgress
+from stripe_assets.sync.redrive import Redrive, reach
 from stripe_assets.sync.session import Session, end_with_owners
 from stripe_assets.sync.settings import Settings, known_types
 from stripe_assets.warehouse.database import Database
@@ -105,6 +106,7 @@ class Mirror:
         self._transport = transport
         self._sharing = sharing or self._shared
         self.clock = clock
+        self.only: frozenset[str] | None = None
 
     async def sync(
         self,
@@ -150,6 +152,16 @@ class Mirror:
             except BaseExceptionGroup as errors:
                 raise _first(errors) from errors
 
+    async def redrive(
+        self, types: Iterable[str], *, known: Iterable[str], on_result: Callable[[TypeResult], None] = lambda _result: None
+    ) -> Summary:
+        """Ask again only for what failed for good of these types, and for what could not be read because of that.
+
+        `known` are the types that the mirror has begun. Raises what `sync` raises; its results are of the types that were tried.
+        """
+        self.only = known_types(self.catalog, types)
+        return await self.sync(reach(self.catalog, self.only, frozenset(known)), on_result=on_result)
+
     def _kinds(self, names: frozenset[str]) -> tuple[ObjectType, ...]:
         """Give the named types and those that their objects are found by."""
         kinds = self.catalog.with_parents(names)
@@ -187,6 +199,7 @@ class _Run:
         self._on_result = on_result
         self._progress = mirror.progress
         self._account = account.answer
+        self._only = mirror.only
         selected = frozenset(kind.name for kind in kinds)
         self.account_id = account.stub.id
         self.writer = Writer(
@@ -225,6 +238,10 @@ class _Run:
             limiter.wake()
 
     async def _read(self, events_from: int | None, *, full_refresh: bool, since: int | None) -> None:
+        if self._only is not None:
+            self._progress.phase = "trying again"
+            await Redrive(self._session, self._kinds, self._only, {ACCOUNT: self._account}).read()
+            return
         course = await self.writer.books(
             lambda ledger: choose(
                 ledger, self._kinds, now=self._session.clock.now(), events_from=events_from, full_refresh=full_refresh, since=since
