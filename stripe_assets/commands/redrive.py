@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -86,23 +87,21 @@ def run(mirror: Mirror, types: Iterable[str], known: Iterable[str], screen: Cons
 
 def outcomes(before: Sequence[Standing], after: Sequence[Standing], *, account_id: str | None) -> list[Outcome]:
     """Compare the letters from before with those that are left; `account_id` is the account that was asked, if any was."""
-    had = {(one.account_id, one.type): 0 for one in (*before, *after)}
-    left = {(one.account_id, one.type): one for one in after}
-    counts = dict(had)
-    for one in before:
-        had[one.account_id, one.type] += one.count
-    for one in after:
-        counts[one.account_id, one.type] += one.count
+    had, left = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for count, letters in ((had, before), (left, after)):
+        for one in letters:
+            count[one.type, one.account_id] += one.count
+    why = {(one.type, one.account_id): one for one in after}
     return [
         Outcome(
-            type=key[1],
-            account_id=key[0],
-            mended=max(0, had[key] - counts[key]),
-            left=counts[key],
-            reason=_reason(left[key], account_id) if key in left else None,
-            request_id=left[key].request_id if key in left else None,
+            type=key[0],
+            account_id=key[1],
+            mended=max(0, had[key] - left[key]),
+            left=left[key],
+            reason=_reason(why[key], account_id) if key in why else None,
+            request_id=why[key].request_id if key in why else None,
         )
-        for key in sorted(had, key=lambda each: (each[1], each[0]))
+        for key in sorted({*had, *left})
     ]
 
 

@@ -16,7 +16,7 @@ from stripe_assets.warehouse.tables import literal
 OF_AN_OBJECT = "json_keys(params) = ['object']"
 """A letter about one object's children or itself, which has a note among what is still to be asked for; others are about a list."""
 STANDING = """
-    select account_id, type, attempts > 0 as again, count(*), min(path), max(attempts), arg_max(reason, failed_at), arg_max(request_id, failed_at)
+    select account_id, type, attempts > 0 as again, count(*), max(attempts), arg_max(reason, failed_at), arg_max(request_id, failed_at)
     from stripe_sync.dead_letters group by all order by all
 """
 
@@ -32,7 +32,6 @@ class Standing:
     type: str
     again: bool
     count: int
-    path: str
     attempts: int
     reason: str
     request_id: str | None
