@@ -172,6 +172,22 @@ def ui(
         run(os.environ, host=host, port=port)
 
 
+@app.command()
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object, and nothing else.")] = False,
+) -> None:
+    """Check key, permissions, file, limits and Dagster; say what is wrong and how to mend it. Changes nothing.
+
+    Asks Stripe once for each type. Exit status: 0 nothing is wrong, 1 Stripe could not be asked, 2 the configuration is wrong,
+    3 some types cannot be read.
+    """
+    with told(debug=context.obj):
+        from stripe_assets.commands.doctor import doctor as run
+
+        run(os.environ, as_json=as_json, debug=context.obj)
+
+
 def main() -> None:
     """Run the command that was typed."""
     for stream in (sys.stdout, sys.stderr):

@@ -47,7 +47,9 @@ def askable(child: ObjectType, source: str, *, account_id: str, now: float, also
     return found if parent.ids is None else f"select distinct * from ({found}) where parent_id is not null"
 
 
-def an_askable(connection: duckdb.DuckDBPyConnection, child: ObjectType, *, account_id: str, now: float) -> tuple[str, dict[str, str]] | None:
+def an_askable(
+    connection: duckdb.DuckDBPyConnection, child: ObjectType, *, account_id: str, now: float
+) -> tuple[str, dict[str, str]] | None:
     """Find one parent that can be asked: what stands in its place, and the further parameters; none where there is none."""
     assert child.parent is not None
     found = askable(child, f"stripe.{quoted(child.parent.type)}", account_id=account_id, now=now)
