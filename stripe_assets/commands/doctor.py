@@ -80,7 +80,7 @@ def _stripe(environment: Mapping[str, str], catalog: Catalog, path: Path, now: d
             owner = await examiner.owner()
             account_id = owner.id if isinstance(owner, Owner) else OWN_ACCOUNT
             findings.extend([*_key(settings, catalog, owner), *_limits(settings, examiner, account_id)])
-            if all(one.area != "limits" or one.level != "wrong" for one in findings):
+            if not first_status(findings, ORDER):  # else the requests would not be counted
                 types.extend(await examiner.types(doctor_file.examples(path, catalog, account_id=account_id, now=now)))
                 findings.extend(_types(types))
 

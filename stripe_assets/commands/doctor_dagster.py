@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import yaml
+import msgspec
 
 from stripe_assets.assets import POOL
 from stripe_assets.automation import AT_TWO
@@ -40,14 +40,13 @@ def examine(environment: Mapping[str, str]) -> Iterator[Finding]:
     whose = "DAGSTER_HOME" if named else "that of `stripe-assets ui`; for `dagster` itself set DAGSTER_HOME to it"
     yield ok(AREA, f"the history is kept in {home} ({whose})")
     try:
-        told = yaml.safe_load((home / "dagster.yaml").read_text()) if (home / "dagster.yaml").exists() else {}
-        if not isinstance(told or {}, dict):
-            raise ValueError("it is no mapping")
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        written = (home / "dagster.yaml").read_bytes() if (home / "dagster.yaml").exists() else b""
+        told = msgspec.yaml.decode(written, type=dict[str, Any] | None) or {}
+    except (OSError, msgspec.DecodeError) as error:
         yield wrong(AREA, f"{home / 'dagster.yaml'} cannot be read ({_line(error)})", "mend it", status=WRONG_USAGE)
         return
-    if not ELSEWHERE & (told or {}).keys() and not all((home / name).exists() for name in HISTORY):
-        yield from _pool(_default_limit(told or {}), home)
+    if not ELSEWHERE & told.keys() and not all((home / name).exists() for name in HISTORY):
+        yield from _pool(_default_limittold, home)
         yield warning(AREA, "nothing has run there yet, and the nightly schedule is off", "`stripe-assets ui`, under Automation")
         return
     try:
