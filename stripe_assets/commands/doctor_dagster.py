@@ -46,7 +46,7 @@ def examine(environment: Mapping[str, str]) -> Iterator[Finding]:
         yield wrong(AREA, f"{home / 'dagster.yaml'} cannot be read ({_line(error)})", "mend it", status=WRONG_USAGE)
         return
     if not ELSEWHERE & told.keys() and not all((home / name).exists() for name in HISTORY):
-        yield from _pool(_default_limittold, home)
+        yield from _pool(_default_limit(told), home)
         yield warning(AREA, "nothing has run there yet, and the nightly schedule is off", "`stripe-assets ui`, under Automation")
         return
     try:

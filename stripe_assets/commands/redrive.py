@@ -46,7 +46,7 @@ def redrive(settings: Settings, types: Iterable[str], *, as_json: bool, debug: b
     again = {one.type for one in before if one.again}
     summary = run(mirror, again, known, screen) if again else None
     after = look(settings, mirror.catalog, names)[0] if again else before
-    found = outcomes(before, after, account_id=summary.account_id if summary is not None else None)
+    found = outcomes(before, after, summary)
     if as_json:
         typer.echo(json.dumps(to_json(found, summary, settings)))
     else:
@@ -85,8 +85,8 @@ def run(mirror: Mirror, types: Iterable[str], known: Iterable[str], screen: Cons
         return runner.run(go())
 
 
-def outcomes(before: Sequence[Standing], after: Sequence[Standing], *, account_id: str | None) -> list[Outcome]:
-    """Compare the letters from before with those that are left; `account_id` is the account that was asked, if any was."""
+def outcomes(before: Sequence[Standing], after: Sequence[Standing], summary: Summary | None) -> list[Outcome]:
+    """Compare the letters from before with those that are left after the run of `summary`, if there was one."""
     had, left = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for count, letters in ((had, before), (left, after)):
         for one in letters:
@@ -98,20 +98,22 @@ def outcomes(before: Sequence[Standing], after: Sequence[Standing], *, account_i
             account_id=key[1],
             mended=max(0, had[key] - left[key]),
             left=left[key],
-            reason=_reason(why[key], account_id) if key in why else None,
+            reason=_reason(why[key], summary) if key in why else None,
             request_id=why[key].request_id if key in why else None,
         )
         for key in sorted({*had, *left})
     ]
 
 
-def _reason(one: Standing, account_id: str | None) -> str:
+def _reason(one: Standing, summary: Summary | None) -> str:
     """Say why letters are left; where asking again cannot help, what does."""
     if not one.again:
         return f"{one.reason}; `stripe-assets sync --full-refresh {one.type}` reads all of them again"
-    if account_id is not None and one.account_id != account_id:
-        return f"they belong to the account {one.account_id}, and the key is for {account_id}"
-    return f"{one.reason} (tried {one.attempts} times)"
+    if summary is not None and one.account_id != summary.account_id:
+        return f"they belong to the account {one.account_id}, and the key is for {summary.account_id}"
+    results = summary.results if summary is not None else ()
+    now = next((result.reason for result in results if result.type == one.type and result.reason is not None), one.reason)
+    return f"{now} (tried {one.attempts} times)" if now == one.reason else now
 
 
 def show(found: Sequence[Outcome], summary: Summary | None, settings: Settings, out: Console) -> None:

@@ -43,6 +43,11 @@ def found(result: Any, area: str) -> list[tuple[str, str]]:
     return [(one["level"], one["what"]) for one in json.loads(result.stdout)["findings"] if one["area"] == area]
 
 
+def access(result: Any) -> dict[str, str]:
+    """Give for each type what `doctor` found."""
+    return {one["type"]: one["access"] for one in json.loads(result.stdout)["types"]}
+
+
 def test_all_is_well_before_the_first_sync(run: Run, served: Serving, tmp_path: Path) -> None:
     """The first command of somebody new: it says whose key it is, and makes nothing."""
     result = run("doctor", STRIPE_API_BASE=served.url, **FAST)
@@ -60,19 +65,19 @@ def test_all_is_well_before_the_first_sync(run: Run, served: Serving, tmp_path: 
 def test_each_type_is_asked_for_once_and_children_with_a_parent_of_the_mirror(run: Run, served: Serving, tmp_path: Path) -> None:
     """A look that costs more than it tells would be made once only."""
     base = {"STRIPE_API_BASE": served.url}
-    without = json.loads(run("doctor", "--json", **base, **FAST).stdout)
+    without = access(run("doctor", "--json", **base, **FAST))
     children = {kind.name for kind in load() if kind.parent is not None}
-    assert {one["type"] for one in without["types"] if one["access"] == "unchecked"} == children
+    assert {name for name, how in without.items() if how == "unchecked"} == children
     run("sync", "customers", "customer_tax_ids", "customer_balance_transactions", "--no-limit", **base)
     held = tree(tmp_path)
     before = len(served.app.requests)
     result = run("doctor", "--json", **base, **FAST)
     assert result.exit_code == 0
-    access = {one["type"]: one["access"] for one in json.loads(result.stdout)["types"]}
-    assert list(access) == list(load().names)
-    assert {access["customer_tax_ids"], access["customer_balance_transactions"], access["customers"]} == {"readable"}
-    assert access["invoice_lines"] == "unchecked"
-    readable = [load()[name].path for name, how in access.items() if how == "readable"]
+    now = access(result)
+    assert list(now) == list(load().names)
+    assert {now["customer_tax_ids"], now["customer_balance_transactions"], now["customers"]} == {"readable"}
+    assert now["invoice_lines"] == "unchecked"
+    readable = [name for name, how in now.items() if how == "readable"]
     asked = Counter(request.path for request in served.app.requests[before:])
     assert sum(asked.values()) == len(readable) + 1, "and once whose key it is"
     assert asked["/v1/customers"] == asked["/v1/charges"] == 1
@@ -96,7 +101,7 @@ def test_product_that_is_not_used_is_nothing_wrong(run: Run, served: Serving) ->
     served.app.switches.product("issuing", on=False)
     result = run("doctor", "--json", STRIPE_API_BASE=served.url, **FAST)
     assert (result.exit_code, json.loads(result.stdout)["ok"]) == (0, True)
-    assert {one["access"] for one in json.loads(result.stdout)["types"] if one["type"].startswith("issuing_c")} == {"not used"}
+    assert {how for name, how in access(result).items() if name.startswith("issuing_c")} == {"not used"}
 
 
 def test_payment_methods_that_want_a_customer_are_asked_with_one(run: Run, served: Serving) -> None:
