@@ -136,6 +136,7 @@ def test_what_is_wrong_with_the_settings_does_not_hide_the_rest(
     result = run("doctor", "--json", **variables)
     assert result.exit_code == status, result.output
     assert [level for level, what in found(result, area) if words in what] == ["wrong"]
+    assert json.loads(result.stdout)["types"] == [], "a request that nobody counts would go over somebody's limit"
     assert found(result, "database")
     assert found(result, "dagster")
     assert "nobody_knows" not in result.output
