@@ -14,6 +14,8 @@ def main() -> None:
     benchmarks.add_parser("slots", help="slots granted a second")
     channel = benchmarks.add_parser("channel", help="the channel beside other queues, and over HTTP; needs the extra `bench`")
     rates = benchmarks.add_parser("rates", help="how much of a limit is used, alone and by processes that share it")
+    platform = benchmarks.add_parser("accounts", help="a platform with many connected accounts: time and memory")
+    platform.add_argument("--accounts", type=int, default=1_000)
     for each in (limits, channel):
         each.add_argument("--items", type=int, default=100_000, help="items a run (default 100,000); over HTTP as many altogether")
     for each in (limits, rates):
@@ -23,6 +25,10 @@ def main() -> None:
         from benchmarks import full_sync
 
         full_sync.run(customers=arguments.customers, seed=arguments.seed)
+    if arguments.benchmark == "accounts":
+        from benchmarks import accounts
+
+        accounts.run(accounts=arguments.accounts)
     if arguments.benchmark in ("slots", "limits"):
         from benchmarks import slots as granted
 

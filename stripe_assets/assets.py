@@ -5,16 +5,19 @@ Every type of the catalog becomes an asset by itself. What a sync does belongs i
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
-from stripe_assets import allowance, checks, runs
+from stripe_assets import allowance, checks, partitions, runs
 from stripe_assets.catalog.types import Catalog, ObjectType, load
 from stripe_assets.errors import MirrorError
 from stripe_assets.resources import StripeResource
+from stripe_assets.sync.accounts import Platform
 from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import TypeResult
-from stripe_assets.warehouse.tables import SQL_TYPES, table
+from stripe_assets.warehouse.tables import SQL_TYPES, literal, table
 
 POOL = "stripe_duckdb"
 """Everything that writes the mirror's file, so that an instance can let one of them run at a time."""
@@ -57,29 +60,70 @@ class SyncConfig(dg.Config):
     no_limit: bool = False
 
 
-@dg.multi_asset(
-    name="stripe",
-    specs=specs(load()),
-    check_specs=checks.specs(asset_key(kind.name) for kind in load()),
-    can_subset=True,
-    pool=POOL,
-)
-async def mirrored(context: dg.AssetExecutionContext, config: SyncConfig, stripe: StripeResource):  # type: ignore[no-untyped-def]  # Dagster refuses a return annotation on it
-    """Mirror the selected types."""
-    names = sorted(key.path[-1] for key in context.selected_asset_keys)
-    try:
-        mirror = stripe.mirror()
-        summary = await _sync(mirror, names, config, say=context.log.info)
-        rows = _row_counts(mirror, names)
-    except MirrorError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+def mirrored(accounts: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """Give the types as assets, with a partition for each account if there are several: `accounts` as STRIPE_ACCOUNTS names them."""
+
+    @dg.multi_asset(
+        name="stripe",
+        specs=specs(load()),
+        check_specs=checks.specs(asset_key(kind.name) for kind in load()),
+        can_subset=True,
+        pool=POOL,
+        partitions_def=partitions.definition(accounts),
+        backfill_policy=dg.BackfillPolicy.single_run() if accounts else None,
+    )
+    async def mirrored(context: dg.AssetExecutionContext, config: SyncConfig, stripe: StripeResource):  # type: ignore[no-untyped-def]  # Dagster refuses a return annotation on it
+        """Mirror the selected types."""
+        names = sorted(key.path[-1] for key in context.selected_asset_keys)
+        try:
+            if accounts:
+                ended = await _sync_accounts(stripe, names, config, partitions.accounts_of(context.partition_keys), context)
+            else:
+                ended = await _sync_one(stripe, names, config, context)
+        except MirrorError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        results = [result for result in ended.results if result.type in names]
+        for result in results:
+            for event in _events(result, ended.rows[result.type], ended.of_the_run):
+                yield event
+        failed = [f"{result.type}: {result.reason}" for result in results if result.state == "failed"]
+        if failed or ended.errors:
+            raise dg.Failure(description="; ".join([*ended.errors, *failed]))
+
+    return mirrored
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How the types ended, the rows that their tables hold of these accounts, and what of accounts could not be synced at all."""
+
+    results: Sequence[TypeResult]
+    rows: Mapping[str, int]
+    of_the_run: Mapping[str, dg.MetadataValue]
+    errors: Sequence[str] = ()
+
+
+async def _sync_one(stripe: StripeResource, names: Sequence[str], config: SyncConfig, context: dg.AssetExecutionContext) -> _Ended:
+    mirror = stripe.mirror()
+    summary = await _sync(mirror, names, config, say=context.log.info)
     context.log_event(runs.materialization(summary, say=context.log.warning))
-    results = [result for result in summary.results if result.type in names]
-    for result in results:
-        for event in _events(result, rows[result.type], runs.one_line(summary)):
-            yield event
-    if failed := [result for result in results if result.state == "failed"]:
-        raise dg.Failure(description="; ".join(f"{result.type}: {result.reason}" for result in failed))
+    return _Ended(summary.results, _row_counts(mirror.database, names, [summary.account_id]), runs.one_line(summary))
+
+
+async def _sync_accounts(
+    stripe: StripeResource, names: Sequence[str], config: SyncConfig, wanted: Sequence[str | None], context: dg.AssetExecutionContext
+) -> _Ended:
+    ids: list[str] = []
+
+    def tell(summary: Summary) -> None:
+        ids.append(summary.account_id)
+        context.log.info(f"{summary.account_id}: {summary.rows:,} rows by {allowance.line(summary)}")
+        context.log_event(runs.materialization(summary, say=context.log.warning, drawn=len(wanted) == 1))
+
+    platform, merged = Platform(stripe.settings()), partitions.Merged(on_summary=tell)
+    await platform.sync(names, accounts=wanted, full_refresh=config.full_refresh, no_limit=config.no_limit, on_account=merged.add)
+    of_the_run = {"accounts synced": dg.MetadataValue.int(len(ids)), "more of the run": dg.MetadataValue.asset(runs.KEY)}
+    return _Ended(list(merged.results.values()), _row_counts(platform.database, names, ids), of_the_run, merged.errors)
 
 
 async def _sync(mirror: Mirror, names: Sequence[str], config: SyncConfig, *, say: Callable[[str], None]) -> Summary:
@@ -102,14 +146,12 @@ async def _report(mirror: Mirror, say: Callable[[str], None]) -> None:
         say(" · ".join(part for part in (so_far, allowance.at_work(mirror)) if part))
 
 
-def _row_counts(mirror: Mirror, names: Sequence[str]) -> dict[str, int]:
-    """Count what the tables hold, deleted objects left out."""
-    with mirror.database.open(read_only=True) as connection:
-        counts = {}
-        for name in names:
-            row = connection.execute(f"select count(*) from {table(mirror.catalog[name])} where _deleted_at is null").fetchone()
-            counts[name] = int(row[0]) if row else 0
-        return counts
+def _row_counts(database: Database, names: Sequence[str], accounts: Sequence[str]) -> dict[str, int]:
+    """Count what the tables hold of these accounts, deleted objects left out."""
+    catalog = load()
+    counts = f"select count(*) from {{}} where _deleted_at is null and _account_id in ({', '.join(map(literal, accounts)) or 'null'})"
+    with database.open(read_only=True) as connection:
+        return {name: connection.execute(counts.format(table(catalog[name]))).fetchall()[0][0] for name in names}
 
 
 def _events(

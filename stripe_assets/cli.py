@@ -138,6 +138,7 @@ def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free port.")] = 12111,
     seed: Annotated[int, typer.Option(help="Another number makes another account.")] = 1,
     customers: Annotated[int, typer.Option(min=0, help="Customers of the account.")] = 200,
+    connected: Annotated[int, typer.Option(min=0, metavar="N", help="Accounts that are connected to it.")] = 3,
     latency: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long each answer takes.")] = 0.0,
     account_limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Requests per second that are answered; else 429.")] = None,
     endpoint_limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="The same for each endpoint.")] = None,
@@ -153,7 +154,7 @@ def simulate(
         from stripe_assets.commands.simulate import simulate as run
 
         manners = Manners(latency, account_limit, endpoint_limit, fault_rates(fault or ()), live)
-        run(port=port, seed=seed, customers=customers, manners=manners)
+        run(port=port, seed=seed, customers=customers, connected=connected, manners=manners)
 
 
 @app.command()

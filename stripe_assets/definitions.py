@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from stripe_assets import automation, runs
+from stripe_assets import automation, partitions, runs
 from stripe_assets.assets import mirrored
 from stripe_assets.dbt_models import models, project, resource
 from stripe_assets.resources import StripeResource
@@ -13,12 +13,15 @@ def build(*, stripe: StripeResource | None = None) -> dg.Definitions:
 
     One process for all steps: they share the limiter and, by turns, the database file.
     """
-    found = project()
+    found, stripe = project(), stripe or StripeResource()
+    accounts = stripe.accounts_named()
+    several = partitions.definition(accounts)
     return dg.Definitions(
-        assets=[mirrored, runs.SPEC, models(found)],
+        assets=[mirrored(accounts), runs.SPEC, models(found)],
         jobs=[automation.NIGHTLY],
-        schedules=[automation.AT_TWO],
-        resources={"stripe": stripe or StripeResource(), "dbt": resource(found)},
+        schedules=[automation.at_two(several)],
+        sensors=[partitions.looking_for_accounts(stripe)] if several is partitions.ALL else [],
+        resources={"stripe": stripe, "dbt": resource(found)},
         executor=dg.in_process_executor,
     )
 

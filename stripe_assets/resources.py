@@ -9,7 +9,7 @@ import os
 import dagster as dg
 
 from stripe_assets.sync.engine import Mirror
-from stripe_assets.sync.settings import Settings, duckdb_path, from_environment
+from stripe_assets.sync.settings import Settings, accounts_named, duckdb_path, from_environment
 
 
 class StripeResource(dg.ConfigurableResource["StripeResource"]):
@@ -22,6 +22,7 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
     rate_share: float | None = None
     limiter: str | None = None
     keep_raw: bool | None = None
+    accounts: str | None = None
     exclude_columns: str | None = None
     hash_columns: str | None = None
     hash_key: str | None = None
@@ -29,6 +30,10 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
     def settings(self) -> Settings:
         """Join the fields with the environment. Raises `ConfigurationError`."""
         return from_environment({**os.environ, **self._fields()})
+
+    def accounts_named(self) -> tuple[str, ...]:
+        """Say which connected accounts are mirrored besides the key's own, without looking at the key."""
+        return accounts_named({**os.environ, **self._fields()})
 
     def mirror(self) -> Mirror:
         """Give an engine for one run. Raises `ConfigurationError`."""
@@ -47,6 +52,7 @@ class StripeResource(dg.ConfigurableResource["StripeResource"]):
             "STRIPE_RATE_SHARE": self.rate_share,
             "STRIPE_LIMITER": self.limiter,
             "STRIPE_KEEP_RAW": self.keep_raw,
+            "STRIPE_ACCOUNTS": self.accounts,
             "STRIPE_EXCLUDE_COLUMNS": self.exclude_columns,
             "STRIPE_HASH_COLUMNS": self.hash_columns,
             "STRIPE_HASH_KEY": self.hash_key,

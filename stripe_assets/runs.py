@@ -25,11 +25,11 @@ WORTH_A_PICTURE = 50
 """Requests below which a picture shows nothing: catching up with an idle account takes five, and may run every minute."""
 
 
-def materialization(summary: Summary, *, say: Callable[[str], None]) -> dg.AssetMaterialization:
-    """Tell how a run went; if its picture cannot be drawn, that is said, and all else is told."""
+def materialization(summary: Summary, *, say: Callable[[str], None], drawn: bool = True) -> dg.AssetMaterialization:
+    """Tell how a run went, with its picture if it is to be `drawn`; if that cannot be, it is said, and all else is told."""
     at = summary.limiter
     figures = {
-        "pace": picture(summary, say=say),
+        "pace": picture(summary, say=say) if drawn else None,
         "requests": summary.requests,
         "rows written": summary.rows,
         "seconds": summary.seconds,
@@ -44,6 +44,7 @@ def materialization(summary: Summary, *, say: Callable[[str], None]) -> dg.Asset
         "learned from 429s": allowance.learned(at) or None,
         "learned, at lowest": allowance.lowest(at) or None,
         "run id": summary.run_id,
+        "account": summary.account_id,
         "endpoints": endpoints(summary.tally),
     }
     return dg.AssetMaterialization(KEY, metadata={name: value for name, value in figures.items() if value is not None})

@@ -27,8 +27,8 @@ KNOWS: dict[str, set[str]] = {
 MAY_NAME_TYPES = {"catalog", "simulator", "dbt_generate.py", "dbt_models.py", "commands/marts.py"}
 """The rooms that facts about single types belong in: the catalog, the simulator, dbt and what prints its marts' columns."""
 
-WORDS = {"account"}
-"""Types that are called like something else of which every room speaks: the account that limits and rows belong to."""
+WORDS = {"account", "accounts"}
+"""Types that are called like something else of which every room speaks: the accounts that limits and rows belong to."""
 
 
 def sources(room: str) -> list[Path]:

@@ -47,6 +47,7 @@ def test_a_run_is_told_with_all_its_figures() -> None:
         "429s by reason": "2 global-rate",
         "learned from 429s": "account 71.3/s, account 60 at once",
         "run id": "run_1",
+        "account": "acct_1",
     }
     assert endpoints.records == [
         dg.TableRecord({"endpoint": "GET /v1/events", "requests": 45, "429s": 0}),

@@ -108,6 +108,15 @@ def read_page(answer: Answer) -> Page:
     return Page(tuple(envelope.data), envelope.has_more, first, last)
 
 
+def read_ids(answer: Answer) -> tuple[Page, list[str]]:
+    """Read a list's envelope and every object's id. Raises `Transient` if it is damaged."""
+    page = read_page(answer)
+    try:
+        return page, [_stubs.decode(raw).id for raw in page.objects]
+    except UNREADABLE as error:
+        raise damaged(answer, error) from error
+
+
 def read_token_page(answer: Answer) -> Page:
     """Read the envelope of a version 2 list. Raises `Transient` if it is none."""
     try:

@@ -1,5 +1,6 @@
 """Tells how a sync ended: one line or row for each type, what it took, and what is missing and why."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -52,7 +53,12 @@ def show(summary: Summary, settings: Settings, console: Console) -> None:
 
 def missing(summary: Summary) -> list[str]:
     """Name each type that is not complete, with the reason; nothing if all are."""
-    return [f"{result.type} was {_ended(result)}: {result.reason}" for result in summary.results if result.state != "complete"]
+    return reasons(summary.results)
+
+
+def reasons(results: Iterable[TypeResult]) -> list[str]:
+    """Name each of these types that is not complete, with the reason."""
+    return [f"{result.type} was {_ended(result)}: {result.reason}" for result in results if result.state != "complete"]
 
 
 def misfits(summary: Summary) -> list[str]:

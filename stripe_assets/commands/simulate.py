@@ -43,11 +43,11 @@ def fault_rates(texts: Iterable[str]) -> dict[str, float]:
     return rates
 
 
-def simulate(*, port: int, seed: int, customers: int, manners: Manners) -> None:
+def simulate(*, port: int, seed: int, customers: int, connected: int, manners: Manners) -> None:
     """Serve an account on loopback until SIGINT or SIGTERM. Raises `CommandError` if the port is taken."""
     check_port(HOST, port)  # before the account is made, which may take a while
     tell(f"making an account with {customers:,} customers ...")
-    account = Account(seed=seed, customers=customers)
+    account = Account(seed=seed, customers=customers, connected=connected)
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: end.set())

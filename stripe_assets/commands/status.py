@@ -17,10 +17,23 @@ from stripe_assets.commands.mirrored import reading
 from stripe_assets.warehouse.tables import literal, table
 
 LAST_RESULTS = """
-    select type, arg_max(t.state, r.started_at) as state, arg_max(t.reason, r.started_at) as reason,
-        arg_max(t.request_id, r.started_at) as request_id, max(r.ended_at) as ended_at
-    from stripe_sync.run_types t inner join stripe_sync.runs r using (run_id) group by type
+    with latest as (
+        select account_id, type, arg_max(t.state, r.started_at) as state, arg_max(t.reason, r.started_at) as reason,
+            arg_max(t.request_id, r.started_at) as request_id, max(r.ended_at) as ended_at
+        from stripe_sync.run_types t inner join stripe_sync.runs r using (run_id) group by account_id, type
+    ), counted as (
+        select *, count(*) over (partition by type) as accounts,
+            count(*) filter (state <> 'complete') over (partition by type) as wanting,
+            row_number() over (partition by type order by list_position(['failed', 'skipped', 'complete'], state), ended_at desc) as place
+        from latest
+    )
+    select type, state,
+        case when accounts > 1 and wanting > 0 then format('in {} of {} accounts; {}: {}', wanting, accounts, account_id, reason)
+            else reason end,
+        request_id, ended_at
+    from counted where place = 1
 """
+"""How each type ended last; of several accounts the one with the worst end stands for all."""
 CHECKPOINTS = "select type, bool_or(state = 'backfill'), min(updated_at) from stripe_sync.checkpoints group by type"
 DEAD_LETTERS = "select type, count(*) from stripe_sync.dead_letters group by type"
 LAST_RUN = """

@@ -10,6 +10,7 @@ import uvloop
 from rich.console import Console
 
 from stripe_assets.commands import report
+from stripe_assets.commands.accounts import sync_accounts
 from stripe_assets.commands.console import errors_console, log_to, results_console
 from stripe_assets.commands.endings import INCOMPLETE, tell
 from stripe_assets.commands.live import watched
@@ -36,9 +37,12 @@ def moment(date: str | None) -> int | None:
 def sync(
     settings: Settings, types: Iterable[str], *, full_refresh: bool, since: int | None, no_limit: bool, as_json: bool, debug: bool
 ) -> None:
-    """Mirror the account and tell how that ended; exits with 3 if a type is missing."""
+    """Mirror the account, or several, and tell how that ended; exits with 3 if a type is missing."""
     screen = errors_console()
     log_to(screen, debug=debug)
+    if settings.accounts:
+        sync_accounts(settings, types, screen, full_refresh=full_refresh, since=since, no_limit=no_limit, as_json=as_json)
+        return
     summary = run(settings, types, screen, full_refresh=full_refresh, since=since, no_limit=no_limit)
     if as_json:
         typer.echo(json.dumps(report.as_json(summary, settings)))

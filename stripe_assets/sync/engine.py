@@ -6,9 +6,9 @@ How a type is begun or gone on with is decided in `course`; the lists are read b
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from time import monotonic
 
@@ -35,7 +35,7 @@ from stripe_assets.sync.session import Session, end_with_owners
 from stripe_assets.sync.settings import Settings, known_types
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import TypeResult
-from stripe_assets.warehouse.private import private
+from stripe_assets.warehouse.private import Private, private
 from stripe_assets.warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 FIRST_ATTEMPTS = 4
 """Times that the first request is sent, which takes 2 to 4 seconds: a wrong address should be told soon."""
 ACCOUNT = "/v1/account"
+NO_ACCESS = "account_invalid"
+"""Stripe's code for an account that is not connected to the key's, or no longer."""
 FULL = 0.6
 """Share of the room between network and database beyond which nothing more is asked for: the rest is for what is under
 way, 64 pages of 400 kB (those of charges), so that nothing is fetched that cannot be stored."""
@@ -80,7 +82,7 @@ class Summary:
 
 
 class Mirror:
-    """Syncs one Stripe account into one DuckDB file."""
+    """Syncs one Stripe account into one DuckDB file: the key's own, or a connected one that is named."""
 
     def __init__(
         self,
@@ -90,16 +92,22 @@ class Mirror:
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], Clock] = Clock,
         sharing: Callable[[str], Sharing] | None = None,
+        account: str | None = None,
+        beside: int = 0,
+        database: Database | None = None,
     ) -> None:
         """Prepare; nothing is opened or sent yet. `transport` and `clock` replace the network and the time in tests.
 
-        `sharing` opens what counts an account's requests, where that is not what the settings say. Raises
-        `ConfigurationError` for private columns that there are not.
+        `sharing` opens what counts an account's requests, where that is not what the settings say. `account` is a connected
+        one's id. `beside` so many others of the same process, through the same `database`: each takes its part of the memory
+        and of the connections. Raises `ConfigurationError` for private columns that there are not.
         """
         self.catalog = catalog or load()
         self.settings = settings
         self.private = private(self.catalog, exclude=settings.exclude_columns, hashed=settings.hash_columns, key=settings.hash_key)
-        self.database = Database(settings.duckdb)
+        self.database = database or Database(settings.duckdb)
+        self.account = account
+        self.part = 1 / (1 + beside)
         self.progress = RunProgress()
         self.limiter: Limiter | None = None
         self.writer: Writer | None = None
@@ -124,17 +132,27 @@ class Mirror:
         one type is told in its result instead.
         """
         names = known_types(self.catalog, types)
+        async with prepared(self.database, self.catalog, self.private):
+            return await self.sync_prepared(names, full_refresh=full_refresh, since=since, no_limit=no_limit, on_result=on_result)
+
+    async def sync_prepared(
+        self,
+        names: frozenset[str],
+        *,
+        full_refresh: bool,
+        since: int | None,
+        no_limit: bool,
+        on_result: Callable[[TypeResult], None] = lambda _result: None,
+    ) -> Summary:
+        """Do as `sync` does, in a file that is `prepared`."""
         async with AsyncExitStack() as stack:
-            stack.enter_context(self.database.only_sync())
-            with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
-                await asyncio.get_running_loop().run_in_executor(thread, self.database.prepare, self.catalog, self.private)
-            self.limiter = Limiter(self.settings.limits(lifted=no_limit))
+            self.limiter = Limiter(self.settings.limits(lifted=no_limit, part=self.part))
             stack.callback(self.limiter.close)
             client = await stack.enter_async_context(self._client(self.limiter))
             try:
                 # The events before the first list: what changes while the lists are read is told by those after this one.
                 async with asyncio.TaskGroup() as group:
-                    account, events_from = group.create_task(_account(client)), group.create_task(newest_event(client))
+                    account, events_from = group.create_task(_account(client, self.account)), group.create_task(newest_event(client))
                     ways = group.create_task(_ways(client, self.catalog.with_parents(names)))
                 kinds = self._kinds(names | ways.result())
                 self.progress.types.update({kind.name: TypeProgress(kind.name) for kind in kinds})
@@ -150,7 +168,7 @@ class Mirror:
                 stack.callback(run.writer.close)
                 return await run.sync(events_from.result(), full_refresh=full_refresh, since=since)
             except BaseExceptionGroup as errors:
-                raise _first(errors) from errors
+                raise first_error(errors) from errors
 
     async def redrive(
         self, types: Iterable[str], *, known: Iterable[str], on_result: Callable[[TypeResult], None] = lambda _result: None
@@ -177,6 +195,7 @@ class Mirror:
             api_key=settings.api_key,
             base_url=settings.api_base,
             api_version=self.catalog.api_version,
+            account=self.account,
             limiter=limiter,
             transport=self._transport,
         )
@@ -210,6 +229,7 @@ class _Run:
             keep_raw=mirror.settings.keep_raw,
             private=mirror.private,
             on_rows=mirror.progress.stored,
+            part=mirror.part,
         )
         stub, clock = account.stub, mirror.clock()
         self._session = Session(mirror.catalog, client, self.writer, mirror.progress, selected, stub.id, stub.created, clock)
@@ -323,14 +343,26 @@ class _Own:
     answer: Page | Refused | Missing
 
 
-async def _account(client: StripeClient) -> _Own:
-    """Ask whose key this is, and since when; a restricted key may not be told."""
+@asynccontextmanager
+async def prepared(database: Database, catalog: Catalog, private: Private) -> AsyncIterator[None]:
+    """Hold the right to sync into a file for the length of the block, and bring it up to date first."""
+    with database.only_sync():
+        with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:  # the file may have to be waited for
+            await asyncio.get_running_loop().run_in_executor(thread, database.prepare, catalog, private)
+        yield
+
+
+async def _account(client: StripeClient, connected: str | None) -> _Own:
+    """Ask whose key this is, and since when; a restricted key may not be told. Of a `connected` account, ask whether it is there."""
     request = Request(ACCOUNT, f"GET {ACCOUNT}", Priority.FAN_OUT)
     try:
         return await client.get(request, lambda answer: _Own(read_stub(answer), read_single(answer)), attempts=FIRST_ATTEMPTS)
     except (Refused, Missing) as error:
-        log.warning("the key may not read its account (%s): rows are filed under %r", error, OWN_ACCOUNT)
-        return _Own(Stub(OWN_ACCOUNT), error)
+        if error.code == NO_ACCESS:
+            raise
+        if connected is None:
+            log.warning("the key may not read its account (%s): rows are filed under %r", error, OWN_ACCOUNT)
+        return _Own(Stub(connected or OWN_ACCOUNT), error)
 
 
 async def _ways(client: StripeClient, kinds: tuple[ObjectType, ...]) -> frozenset[str]:
@@ -351,7 +383,7 @@ async def _ways(client: StripeClient, kinds: tuple[ObjectType, ...]) -> frozense
     return frozenset(ways)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Give the error that made the others: tasks are cancelled in its wake."""
     errors = list(_leaves(group))
     return next((error for error in errors if isinstance(error, MirrorError)), errors[0])

@@ -4,6 +4,7 @@ Nothing is read at import. The key is never part of a `repr`.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -12,22 +13,24 @@ from urllib.parse import urlsplit
 
 from stripe_assets.catalog.types import Catalog
 from stripe_assets.errors import ConfigurationError
-from stripe_assets.limits.limiter import Limits
+from stripe_assets.limits.limiter import MOST_IN_FLIGHT, Limits
 
 API_BASE = "https://api.stripe.com"
 LIVE_LIMIT, SANDBOX_LIMIT, ENDPOINT_LIMIT = 100.0, 25.0, 25.0
 """Requests per second that Stripe allows: https://docs.stripe.com/rate-limits."""
+ALL_ACCOUNTS = "all"
+CONNECTED = re.compile(r"acct_\w+")
 LOCAL = "local"
 """All processes of this machine share each account's allowance; an address of a server shares it between machines."""
-LATER = {"STRIPE_ACCOUNTS": "connected accounts are not mirrored by this version yet"}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where to read, where to write, how fast. `rate_limit` (requests per second) none: what the key allows.
 
-    `limiter` says who else counts: `local`, or the address of a Redis or PostgreSQL server. `exclude_columns` and
-    `hash_columns` are private (`charges.billing_details.email`); whether there are such is for the catalog to say.
+    `limiter` says who else counts: `local`, or the address of a Redis or PostgreSQL server. `accounts` are the ids of connected
+    accounts that are mirrored besides the key's own, or `all`. `exclude_columns` and `hash_columns` are private
+    (`charges.billing_details.email`); whether there are such is for the catalog to say.
     """
 
     api_key: str = field(repr=False)
@@ -37,6 +40,7 @@ class Settings:
     rate_share: float = 1.0
     limiter: str = field(default=LOCAL, repr=False)  # its address may hold a password
     keep_raw: bool = True
+    accounts: tuple[str, ...] = ()
     exclude_columns: tuple[str, ...] = ()
     hash_columns: tuple[str, ...] = ()
     hash_key: str = field(default="", repr=False)
@@ -56,6 +60,11 @@ class Settings:
             raise ConfigurationError(f"STRIPE_RATE_SHARE is {self.rate_share:g}: give the part of the limit to take, above 0 and up to 1")
         if self.rate_limit is not None and not 0 < self.rate_limit < inf:
             raise ConfigurationError(f"STRIPE_RATE_LIMIT is {self.rate_limit:g}: give requests per second, above 0")
+        if self.accounts != (ALL_ACCOUNTS,):
+            for account in self.accounts:
+                if not CONNECTED.fullmatch(account):
+                    hint = "give 'all', or ids like acct_1Nv0FGQ9RKHgCVdK with commas between"
+                    raise ConfigurationError(f"STRIPE_ACCOUNTS names {account!r}: {hint}")
 
     @property
     def live(self) -> bool:
@@ -66,19 +75,17 @@ class Settings:
         """Name an account's allowance to all who share it; a simulated account is another one on each server."""
         return account_id if self.api_base.rstrip("/") == API_BASE else f"{account_id} at {urlsplit(self.api_base).netloc}"
 
-    def limits(self, *, lifted: bool = False) -> Limits:
-        """Give the rates to keep: by the key, unless set; none at all if `lifted`."""
+    def limits(self, *, lifted: bool = False, part: float = 1.0) -> Limits:
+        """Give the rates to keep: by the key, unless set; none at all if `lifted`. `part` of the connections are for this account."""
+        in_flight = max(1, int(MOST_IN_FLIGHT * part))
         if lifted:
-            return Limits(None, None)
+            return Limits(None, None, in_flight)
         account = (self.rate_limit or (LIVE_LIMIT if self.live else SANDBOX_LIMIT)) * self.rate_share
-        return Limits(account, min(account, ENDPOINT_LIMIT * self.rate_share))
+        return Limits(account, min(account, ENDPOINT_LIMIT * self.rate_share), in_flight)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables. Raises `ConfigurationError`, which never quotes the key."""
-    for name, why in LATER.items():
-        if environment.get(name):
-            raise ConfigurationError(f"{name} is set, but {why}: unset it to go on")
     return Settings(
         api_key=_key(environment),
         api_base=environment.get("STRIPE_API_BASE") or API_BASE,
@@ -87,10 +94,16 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         rate_share=1.0 if (share := _number(environment, "STRIPE_RATE_SHARE")) is None else share,
         limiter=environment.get("STRIPE_LIMITER") or LOCAL,
         keep_raw=_flag(environment, "STRIPE_KEEP_RAW", default=True),
+        accounts=accounts_named(environment),
         exclude_columns=_list(environment, "STRIPE_EXCLUDE_COLUMNS"),
         hash_columns=_list(environment, "STRIPE_HASH_COLUMNS"),
         hash_key=environment.get("STRIPE_HASH_KEY", "").strip(),
     )
+
+
+def accounts_named(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which connected accounts are mirrored besides the key's own."""
+    return _list(environment, "STRIPE_ACCOUNTS")
 
 
 def duckdb_path(environment: Mapping[str, str]) -> Path:
@@ -140,7 +153,8 @@ def _number(environment: Mapping[str, str], name: str) -> float | None:
 
 
 def _list(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
-    return tuple(text for part in environment.get(name, "").split(",") if (text := part.strip()))
+    """Read a list with commas or spaces between; what stands there twice counts once."""
+    return tuple(dict.fromkeys(environment.get(name, "").replace(",", " ").split()))
 
 
 def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -126,6 +126,8 @@ class Database:
                 self.refuse_newer(connection)
                 new = not migrations.version(connection)
                 changes = [*migrations.migrate(connection, catalog), *note(connection, private, new=new)]
+                # Whoever prepares holds the right to sync: a run that never said how it ended was interrupted.
+                connection.execute("update stripe_sync.runs set state = 'interrupted' where state = 'running'")
                 connection.execute("commit")
             except duckdb.Error as error:
                 raise WarehouseError(f"{self.path} cannot hold the mirror: {error}; choose another file with STRIPE_DUCKDB") from error

@@ -250,11 +250,10 @@ class Ledger(Notes):
         )
 
     def begin_run(self, run_id: str) -> float:
-        """Note that a run has started, and that runs which never said how they ended were interrupted.
+        """Note that a run has started.
 
         Gives the time of the last entry about any type (seconds since 1970): nothing that this run reads is from before.
         """
-        self._connection.execute("update stripe_sync.runs set state = 'interrupted' where state = 'running'")
         details = json.dumps({"pid": os.getpid()})
         self._connection.execute(
             "insert into stripe_sync.runs (run_id, started_at, state, details) values (?, now(), 'running', ?)", [run_id, details]

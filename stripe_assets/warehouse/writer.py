@@ -52,16 +52,17 @@ class Writer:
         keep_raw: bool = True,
         private: Private = NOTHING_PRIVATE,
         on_rows: Callable[[str, int], None] = lambda _name, _rows: None,
+        part: float = 1.0,
     ) -> None:
         """Write rows of the `selected` types only, without what is `private`.
 
         `on_rows` is told after each commit how many rows of which type. `begun` are the types whose parents are asked one by
         one in this run: set before the first of them is. `noted` counts by type the notes of children to be asked for that
-        were made on the way.
+        were made on the way. `part` of the memory is for this account, where others are written by the same process.
         """
         self.begun: frozenset[str] = frozenset()
         self.noted: Counter[str] = Counter()
-        self.channel: Channel[Delivery] = Channel(CAPACITY, weigh=lambda delivery: delivery.weight)
+        self.channel: Channel[Delivery] = Channel(CAPACITY * part, weigh=lambda delivery: delivery.weight)
         self._database = database
         self._catalog = catalog
         self._account_id = account_id
@@ -69,6 +70,7 @@ class Writer:
         self._keep_raw = keep_raw
         self._private = private
         self._on_rows = on_rows
+        self._chunk = CHUNK * part
         self._fittings: dict[str, Fitting] = {}
         self._misfits: dict[str, dict[tuple[str, str], Misfit]] = defaultdict(dict)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
@@ -79,7 +81,7 @@ class Writer:
     @property
     def congested(self) -> bool:
         """Whether reading faster would only fill the queue."""
-        return self.channel.weight > CAPACITY / 2
+        return self.channel.fullness > 1 / 2
 
     def misfits(self, name: str) -> tuple[Misfit, ...]:
         """List what came for a type in this run and has no place in its columns."""
@@ -112,7 +114,7 @@ class Writer:
 
     async def run(self) -> None:
         """Store until the channel is closed and empty. Raises `WarehouseError`; nothing is then half-written."""
-        while batch := await self.channel.drain(CHUNK, within=WITHIN):
+        while batch := await self.channel.drain(self._chunk, within=WITHIN):
             stored = await self.call(partial(self._store, batch))
             for name, rows in stored.items():
                 self._on_rows(name, rows)

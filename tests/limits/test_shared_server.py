@@ -201,7 +201,7 @@ def test_hiccup_of_a_second_is_not_felt(way: str, caplog: pytest.LogCaptureFixtu
         assert crowded(account.sent, 25.0) == []
         assert account.count(10, 19) >= 0.98 * 225
 
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="stripe_assets"):
         play(story)
     said = [record.getMessage() for record in caplog.records]
     assert said.count("memory://books answers again") == 6

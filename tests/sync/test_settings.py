@@ -103,7 +103,6 @@ def test_an_allowance_belongs_to_an_account_and_a_simulated_one_to_its_server() 
         ("STRIPE_RATE_SHARE", "1.5", "above 0 and up to 1"),
         ("STRIPE_RATE_SHARE", "nan", "above 0 and up to 1"),
         ("STRIPE_KEEP_RAW", "maybe", "give true or false"),
-        ("STRIPE_ACCOUNTS", "all", "not mirrored by this version"),
     ],
 )
 def test_value_that_cannot_work_is_refused_by_name(name: str, value: str, told: str) -> None:

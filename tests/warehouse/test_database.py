@@ -16,6 +16,7 @@ from stripe_assets.catalog.types import Catalog, load
 from stripe_assets.errors import WarehouseBusy, WarehouseError
 from stripe_assets.warehouse.books import VERSION
 from stripe_assets.warehouse.database import Database
+from stripe_assets.warehouse.ledger import Ledger
 from stripe_assets.warehouse.tables import table
 
 SMALL = Catalog(load().api_version, [load()["customers"], load()["payment_methods"]], load().event_types)
@@ -31,6 +32,7 @@ SYNC = """
 import sys
 from pathlib import Path
 from stripe_assets.warehouse.database import Database
+from stripe_assets.warehouse.ledger import Ledger
 with Database(Path(sys.argv[1])).only_sync():
     print("held", flush=True)
     sys.stdin.readline()
@@ -222,6 +224,17 @@ def test_file_of_a_newer_release_is_refused_untouched(path: Path) -> None:
         prepared(path)
     assert path.read_bytes() == written
     assert sorted(file.name for file in path.parent.iterdir()) == [path.name]
+
+
+def test_run_that_never_said_how_it_ended_was_interrupted(path: Path) -> None:
+    """Whoever prepares the file is the only one that syncs into it: nobody else can be under way."""
+    database = Database(path)
+    database.prepare(load())
+    with database.open() as connection:
+        Ledger(connection, "acct_1").begin_run("run_1")
+    database.prepare(load())
+    with database.open(read_only=True) as connection:
+        assert connection.execute("select run_id, state from stripe_sync.runs").fetchall() == [("run_1", "interrupted")]
 
 
 def test_columns_of_a_newer_api_version_are_added_and_rows_kept(path: Path) -> None:

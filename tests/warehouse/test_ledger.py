@@ -234,7 +234,7 @@ def test_unreadable_objects_are_told_of_until_their_type_is_read_from_the_start(
 
 
 def test_run_is_entered_at_its_beginning_and_its_end(connection: duckdb.DuckDBPyConnection) -> None:
-    """A run without an end was killed: the next one says so, and reads nothing that is dated before the books."""
+    """The next one reads nothing that is dated before the books; that this one was killed is seen when the file is prepared."""
     ledger = Ledger(connection, ACCOUNT)
     assert ledger.begin_run("run_1") == 0.0
     begin(ledger, CHARGES)
@@ -245,7 +245,7 @@ def test_run_is_entered_at_its_beginning_and_its_end(connection: duckdb.DuckDBPy
     runs = connection.execute(
         "select run_id, state, requests, objects, throttled, ended_at is null from stripe_sync.runs order by 1"
     ).fetchall()
-    assert runs == [("run_1", "interrupted", None, None, None, True), ("run_2", "partial", 3, 7, 1, False)]
+    assert runs == [("run_1", "running", None, None, None, True), ("run_2", "partial", 3, 7, 1, False)]
     ((*entry, misfits),) = connection.execute("select * from stripe_sync.run_types").fetchall()
     assert entry == ["run_2", ACCOUNT, "charges", "failed", 7, 3, 1.5, "why", "req_1"]
     assert json.loads(misfits) == [asdict(misfit)]
