@@ -8,12 +8,13 @@ import dagster as dg
 import msgspec
 
 from stripe_assets.assets import POOL
-from stripe_assets.automation import AT_TWO
+from stripe_assets.automation import at_two
 from stripe_assets.commands.endings import WRONG_USAGE
 from stripe_assets.commands.findings import Finding, ok, warning, wrong
 from stripe_assets.sync.settings import duckdb_path
 
 AREA = "dagster"
+SCHEDULE = at_two(None).name
 HISTORY = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 """What Dagster keeps below its folder unless told to keep it elsewhere; opening an instance without them would make them."""
 ELSEWHERE = {"storage", "run_storage", "event_log_storage", "schedule_storage"}
@@ -59,12 +60,12 @@ def examine(environment: Mapping[str, str]) -> Iterator[Finding]:
 def _instance(instance: dg.DagsterInstance, home: Path) -> Iterator[Finding]:
     limits = {one.name: one.limit for one in instance.event_log_storage.get_pool_limits()}
     yield from _pool(limits.get(POOL, instance.get_concurrency_config().pool_config.default_pool_limit), home)
-    states = [state for state in instance.all_instigator_state() if state.instigator_name == AT_TWO.name]
+    states = [state for state in instance.all_instigator_state() if state.instigator_name == SCHEDULE]
     if any(state.is_running for state in states):
-        yield ok(AREA, f"the schedule {AT_TWO.name} is on")
+        yield ok(AREA, f"the schedule {SCHEDULE} is on")
     else:
         yield warning(
-            AREA, f"the schedule {AT_TWO.name} is off: nothing syncs by itself", "switch it on in `stripe-assets ui`, under Automation"
+            AREA, f"the schedule {SCHEDULE} is off: nothing syncs by itself", "switch it on in `stripe-assets ui`, under Automation"
         )
 
 

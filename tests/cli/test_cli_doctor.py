@@ -13,7 +13,7 @@ import duckdb
 import pytest
 from filelock import FileLock
 
-from stripe_assets.automation import AT_TWO
+from stripe_assets.automation import at_two
 from stripe_assets.catalog.types import load
 from stripe_assets.commands.ui import INSTANCE
 from stripe_assets.simulator.account import Account
@@ -220,10 +220,10 @@ def test_schedule_that_is_on_is_seen(run: Run, tmp_path: Path) -> None:
 
     (tmp_path / "dagster.yaml").write_text(INSTANCE)
     location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="stripe_assets.definitions"))
-    origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin(AT_TWO.name)
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin(at_two(None).name)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         state = InstigatorState(
-            origin, InstigatorType.SCHEDULE, InstigatorStatus.RUNNING, ScheduleInstigatorData(str(AT_TWO.cron_schedule))
+            origin, InstigatorType.SCHEDULE, InstigatorStatus.RUNNING, ScheduleInstigatorData(str(at_two(None).cron_schedule))
         )
         instance.add_instigator_state(state)
     result = run("doctor", "--json", STRIPE_API_KEY=None, DAGSTER_HOME=str(tmp_path))
