@@ -143,6 +143,23 @@ def status(
 
 
 @app.command()
+def redrive(
+    context: typer.Context,
+    types: Annotated[list[str] | None, typer.Argument(metavar="TYPE", help="Whose dead letters, e.g. charges; all if empty.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one summary object at the end, and nothing else.")] = False,
+) -> None:
+    """Try again only what failed: the dead letters, and the types that could not be read because of them.
+
+    Reads the variables of `sync`. Exits with 0 if none are left.
+    """
+    with told(debug=context.obj, interrupted=KEPT):
+        from stripe_assets.commands.redrive import redrive as run
+        from stripe_assets.sync.settings import from_environment
+
+        run(from_environment(os.environ), types or (), as_json=as_json, debug=context.obj)
+
+
+@app.command()
 def simulate(
     context: typer.Context,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free port.")] = 12111,
@@ -181,6 +198,22 @@ def ui(
         from stripe_assets.commands.ui import ui as run
 
         run(os.environ, host=host, port=port)
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object, and nothing else.")] = False,
+) -> None:
+    """Check key, permissions, file, limits and Dagster; say what is wrong and how to mend it. Changes nothing.
+
+    Asks Stripe once for each type. Exit status: 0 nothing is wrong, 1 Stripe could not be asked, 2 the configuration is wrong,
+    3 some types cannot be read.
+    """
+    with told(debug=context.obj):
+        from stripe_assets.commands.doctor import doctor as run
+
+        run(os.environ, as_json=as_json, debug=context.obj)
 
 
 def main() -> None:

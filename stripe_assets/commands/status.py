@@ -13,13 +13,8 @@ from rich.console import Console
 
 from stripe_assets.catalog.types import Catalog, ObjectType, load
 from stripe_assets.commands.console import errors_console, figures_table, log_to, results_console, span
-from stripe_assets.commands.endings import CommandError
-from stripe_assets.errors import WarehouseError
-from stripe_assets.warehouse.database import Database
+from stripe_assets.commands.mirrored import reading
 from stripe_assets.warehouse.tables import literal, table
-
-WAIT = 30.0
-"""Seconds to wait for a sync that is writing; it lets go of the file after each chunk, within a few seconds."""
 
 LAST_RESULTS = """
     with latest as (
@@ -87,27 +82,13 @@ def status(path: Path, *, as_json: bool, debug: bool) -> None:
 
 def read(path: Path, catalog: Catalog, *, now: datetime) -> tuple[LastRun | None, list[TypeStatus]]:
     """Read the newest run and every type's state from the file."""
-    if not path.exists():
-        raise CommandError(
-            f"{path} does not exist, nothing is mirrored yet: run `stripe-assets sync`, or `stripe-assets demo` to look around; "
-            "STRIPE_DUCKDB names another file"
-        )
-    try:
-        database = Database(path, wait=WAIT)
-        with database.open(read_only=True) as connection:
-            database.refuse_newer(connection)
-            present = {
-                row[0] for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'stripe'").fetchall()
-            }
-            run = connection.execute(LAST_RUN).fetchone()
-            results = {row[0]: row[1:] for row in connection.execute(LAST_RESULTS).fetchall()}
-            checkpoints = {row[0]: row[1:] for row in connection.execute(CHECKPOINTS).fetchall()}
-            dead: dict[str, int] = dict(connection.execute(DEAD_LETTERS).fetchall())
-            counts = _counts(connection, [kind for kind in catalog if kind.name in present])
-    except duckdb.Error as error:
-        raise WarehouseError(
-            f"{path} holds no mirror ({str(error).splitlines()[0]}): run `stripe-assets sync`, or set STRIPE_DUCKDB"
-        ) from error
+    with reading(path) as connection:
+        present = {row[0] for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'stripe'").fetchall()}
+        run = connection.execute(LAST_RUN).fetchone()
+        results = {row[0]: row[1:] for row in connection.execute(LAST_RESULTS).fetchall()}
+        checkpoints = {row[0]: row[1:] for row in connection.execute(CHECKPOINTS).fetchall()}
+        dead: dict[str, int] = dict(connection.execute(DEAD_LETTERS).fetchall())
+        counts = _counts(connection, [kind for kind in catalog if kind.name in present])
     types = [
         _status(kind.name, counts.get(kind.name, (0, 0)), results.get(kind.name), checkpoints.get(kind.name), dead.get(kind.name, 0), now)
         for kind in catalog

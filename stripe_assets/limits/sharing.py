@@ -21,7 +21,7 @@ def open_sharing(address: str, *, account: str, folder: Path) -> Sharing:
     """
     if address == "local":
         return SharedFile(folder, account)
-    server = _server(address)
+    server = address_of(address)
     extra = EXTRAS[server.url.partition(":")[0]]
     try:
         return SharedServer(_register(server, extra, account))
@@ -44,7 +44,7 @@ def _register(server: Address, extra: str, account: str) -> Register:
     return PostgresRegister(server, account=account)
 
 
-def _server(address: str) -> Address:
+def address_of(address: str) -> Address:
     """Take an address apart. What cannot be taken apart is not shown: it may hold a password in any place."""
     try:
         parts = urlsplit(address)

@@ -53,12 +53,12 @@ class CatchUp:
             window = group.create_task(self._events(told, events, checkpoints)) if told else None
             for kind in created:
                 if kind.parent is None:
-                    group.create_task(self._created(kind, checkpoints[kind.name]))
+                    group.create_task(self.read_created(kind, checkpoints[kind.name]))
             if below:
                 group.create_task(self._look_below(below))
         if window is not None:
             newest = window.result()
-        await self._read_again()
+        await self.ask_noted()
         standing = [kind for kind in told if not self._session.of(kind).over]
         if standing:
             await self._session.writer.books(lambda ledger: ledger.caught_up(standing, events_from=newest))
@@ -129,7 +129,7 @@ class CatchUp:
         for kind in kinds:
             await self._session.writer.books(partial(Ledger.pend_news, child=kind, now=now))
 
-    async def _read_again(self) -> None:
+    async def ask_noted(self) -> None:
         """Make the requests that are noted: for objects whose state events could not tell, then for children, parents first.
 
         An object that is read again may bring a list of children that is cut short, and children others of their own.
@@ -153,7 +153,7 @@ class CatchUp:
     def _depth(self, kind: ObjectType) -> int:
         return 0 if kind.parent is None else 1 + self._depth(self._session.catalog[kind.parent.type])
 
-    async def _created(self, kind: ObjectType, checkpoint: Checkpoint) -> None:
+    async def read_created(self, kind: ObjectType, checkpoint: Checkpoint) -> None:
         """Read a list from the newest known object on, or from the oldest that is still open."""
         since = await self._since(kind, checkpoint)
         further = moments(kind, {"created[gte]": since}) if kind.created_filter else {}

@@ -32,6 +32,7 @@ from stripe_assets.sync.forecast import Forecast
 from stripe_assets.sync.known import Asked, expect
 from stripe_assets.sync.opening import ACCOUNT, Opening, own_account, ways_around
 from stripe_assets.sync.progress import RunProgress, TypeProgress
+from stripe_assets.sync.redrive import Redrive, reach
 from stripe_assets.sync.session import Session, end_with_owners
 from stripe_assets.sync.settings import Settings, known_types
 from stripe_assets.warehouse.database import Database
@@ -116,6 +117,7 @@ class Mirror:
         self._transport = transport
         self._sharing = sharing or self._shared
         self.clock = clock
+        self.only: frozenset[str] | None = None
 
     async def sync(
         self,
@@ -184,6 +186,16 @@ class Mirror:
             self.limiter.share(self._sharing(self.settings.allowance_of(account.result().stub.id)))
             yield Opening(client, account.result(), newest.result(), self._kinds(names | ways.result()))
 
+    async def redrive(
+        self, types: Iterable[str], *, known: Iterable[str], on_result: Callable[[TypeResult], None] = lambda _result: None
+    ) -> Summary:
+        """Ask again only for what failed for good of these types, and for what could not be read because of that.
+
+        `known` are the types that the mirror has begun. Raises what `sync` raises; its results are of the types that were tried.
+        """
+        self.only = known_types(self.catalog, types)
+        return await self.sync(reach(self.catalog, self.only, frozenset(known)), on_result=on_result)
+
     def _kinds(self, names: frozenset[str]) -> tuple[ObjectType, ...]:
         """Give the named types and those that their objects are found by."""
         kinds = self.catalog.with_parents(names)
@@ -222,6 +234,7 @@ class _Run:
         self._on_result = on_result
         self._progress = mirror.progress
         self._account = opening.account.answer
+        self._only = mirror.only
         selected = frozenset(kind.name for kind in opening.kinds)
         self.account_id = opening.account_id
         self.writer = Writer(
@@ -261,6 +274,10 @@ class _Run:
             limiter.wake()
 
     async def _read(self, *, full_refresh: bool, since: int | None) -> None:
+        if self._only is not None:
+            self._progress.phase = "trying again"
+            await Redrive(self._session, self._kinds, self._only, {ACCOUNT: self._account}).read()
+            return
         asked = Asked(self._kinds, self.account_id, self._session.clock.now(), self._newest, full_refresh=full_refresh, since=since)
         limits = self._session.client.limiter.limits
         self._forecast = await self.writer.call(lambda connection: expect(connection, self._session.catalog, asked, limits))

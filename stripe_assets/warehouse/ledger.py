@@ -192,11 +192,19 @@ class Ledger(Notes):
             )  # fmt: skip
 
     def bury(self, kind: ObjectType, error: RequestError, params: object, *, attempts: int) -> None:
-        """Keep a request that could not be completed, to be driven again."""
-        self._run(
-            "insert into stripe_sync.dead_letters values (?, ?, ?, ?, ?, ?, ?, now())",
-            kind.name, error.path, json.dumps(params), str(error), error.request_id, attempts,
-        )  # fmt: skip
+        """Keep a request that could not be completed, to be driven again; of one that is kept already the attempts are added up."""
+        asked = (kind.name, error.path, json.dumps(params))
+        where = "where account_id = ? and type = ? and path = ? and params = ?::json"
+        if self._all(f"select 1 from stripe_sync.dead_letters {where} limit 1", *asked):
+            self._connection.execute(
+                f"update stripe_sync.dead_letters set reason = ?, request_id = ?, attempts = attempts + ?, failed_at = now() {where}",
+                [str(error), error.request_id, attempts, self._account_id, *asked],
+            )
+        else:
+            self._run(
+                "insert into stripe_sync.dead_letters values (?, ?, ?, ?, ?, ?, ?, now())",
+                *asked, str(error), error.request_id, attempts,
+            )  # fmt: skip
 
     def note_misfits(self, kind: ObjectType, misfits: Iterable[Misfit]) -> None:
         """Count what came and has no place in the columns: one row for each field, however many runs it comes in."""

@@ -3,7 +3,10 @@
 What is found becomes notes in `ledger`; the requests are made by `sync`.
 """
 
+import json
 from collections.abc import Mapping
+
+import duckdb
 
 from stripe_assets.catalog.conditions import Condition
 from stripe_assets.catalog.types import ObjectType
@@ -42,6 +45,16 @@ def askable(child: ObjectType, source: str, *, account_id: str, now: float, also
     value = f"unnest({asked})" if "[*]" in (parent.ids or "") else asked
     found = f"select {value} as parent_id, {further} as further from {source} p{joins} where {' and '.join(conditions)}"
     return found if parent.ids is None else f"select distinct * from ({found}) where parent_id is not null"
+
+
+def an_askable(
+    connection: duckdb.DuckDBPyConnection, child: ObjectType, *, account_id: str, now: float
+) -> tuple[str, dict[str, str]] | None:
+    """Find one parent that can be asked: what stands in its place, and the further parameters; none where there is none."""
+    assert child.parent is not None
+    found = askable(child, f"stripe.{quoted(child.parent.type)}", account_id=account_id, now=now)
+    row = connection.execute(f"{found} limit 1").fetchone()
+    return (str(row[0]), json.loads(row[1] or "{}")) if row is not None and row[0] is not None else None
 
 
 def _holds(condition: Condition) -> str:

@@ -53,7 +53,7 @@ def test_a_port_in_use_ends_with_1(run: Run) -> None:
     assert "is in use: choose another with --port" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["demo", "sync", "status", "simulate", "ui"])
+@pytest.mark.parametrize("name", ["demo", "sync", "status", "redrive", "doctor", "simulate", "ui"])
 def test_each_command_explains_itself(run: Run, name: str) -> None:
     assert f"Usage: stripe-assets {name}" in run(name, "--help").stdout
     assert f"  {name} " in run("--help").stdout
