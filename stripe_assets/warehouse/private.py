@@ -141,7 +141,8 @@ def private(catalog: Catalog, *, exclude: Iterable[str], hashed: Iterable[str], 
         )
     trees: dict[str, Tree] = {}
     for (name, path), act in sorted(acts.items()):
-        _grow(trees.setdefault(catalog[name].object, {}), path, act)
+        for object_name in {catalog[name].object, *catalog[name].objects}:
+            _grow(trees.setdefault(object_name, {}), path, act)
     words = tuple(sorted({f'"{path[-1]}"'.encode() for _, path in acts}))
     described = ", ".join(f"{'.'.join((name, *path))} {act}" for (name, path), act in sorted(acts.items()))
     if Act.HASH in acts.values():

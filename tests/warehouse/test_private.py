@@ -62,6 +62,17 @@ def test_object_is_clean_wherever_it_is_embedded() -> None:
     assert clean(what, event, of="event")["data"] == {"object": cleaned, "previous_attributes": {"email": digest("b"), "name": "B"}}
 
 
+def test_every_kind_of_object_that_a_type_holds_is_clean() -> None:
+    """A customer's sources are bank accounts and cards, and most of them come inside the customer or an event."""
+    what = chosen("customer_sources.last4", hashed=("customer_sources.name",))
+    card = {"id": "card_1", "object": "card", "last4": "4242", "name": "A B"}
+    cleaned = {"id": "card_1", "object": "card", "name": digest("A B")}
+    customer = {"id": "cus_1", "object": "customer", "sources": {"data": [card], "has_more": False}}
+    assert clean(what, customer, of="customer")["sources"]["data"] == [cleaned]
+    event = {"id": "evt_1", "object": "event", "data": {"object": card, "previous_attributes": {"last4": "1111"}}}
+    assert clean(what, event, of="event")["data"] == {"object": cleaned, "previous_attributes": {}}
+
+
 def test_reference_gets_one_hash_expanded_or_not() -> None:
     what = chosen(hashed=("charges.customer",))
     assert clean(what, {"customer": "cus_1"}, of="charge") == {"customer": digest("cus_1")}
