@@ -4,7 +4,7 @@ One run takes any number of them. How several accounts are synced belongs in `sy
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import dagster as dg
@@ -15,6 +15,7 @@ from stripe_assets.sync.accounts import Outcome, Platform
 from stripe_assets.sync.engine import Summary
 from stripe_assets.sync.settings import ALL_ACCOUNTS
 from stripe_assets.warehouse.ledger import TypeResult
+from stripe_assets.warehouse.misfits import Misfit
 
 OWN = "own"
 """The partition of the key's own account, whose id is not known before it is asked for."""
@@ -94,5 +95,13 @@ def _both(one: TypeResult, other: TypeResult) -> TypeResult:
         rows=one.rows + other.rows,
         requests=one.requests + other.requests,
         seconds=round(one.seconds + other.seconds, 3),
-        misfits=worse.misfits or better.misfits,
+        misfits=_together((*worse.misfits, *better.misfits)),
     )
+
+
+def _together(misfits: Iterable[Misfit]) -> tuple[Misfit, ...]:
+    found: dict[tuple[str, str], Misfit] = {}
+    for one in misfits:
+        known = found.get((one.column, one.change))
+        found[one.column, one.change] = one if known is None else known + one
+    return tuple(one for _, one in sorted(found.items()))

@@ -1,5 +1,6 @@
 """In Dagster an account is a partition, where there are several: one run takes one of them, some, or all."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,15 @@ from mirroring import NOW
 from stripe_assets import partitions
 from stripe_assets.assets import asset_key
 from stripe_assets.definitions import build
+from stripe_assets.limits.limiter import Limiter, Limits
+from stripe_assets.limits.tally import Snapshot, Tally
 from stripe_assets.resources import StripeResource
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.server import Serving, serving
+from stripe_assets.sync.accounts import Outcome
+from stripe_assets.sync.engine import Summary
+from stripe_assets.warehouse.ledger import TypeResult
+from stripe_assets.warehouse.misfits import UNKNOWN, Misfit
 
 CUSTOMERS = asset_key("customers")
 
@@ -93,3 +100,18 @@ def test_all_accounts_are_found_by_the_sensor_and_synced_by_one_run_of_the_night
 
 def _oldest_last(served: Serving) -> list[str]:
     return [account_id for account_id, _, _ in served.account.connections.shown()][::-1]
+
+
+def test_what_fits_no_column_is_told_of_all_accounts() -> None:
+    """What the first account has must not hide what only the second one has."""
+
+    async def snapshot() -> tuple[Snapshot, Tally]:
+        limiter = Limiter(Limits(100.0, 25.0))
+        return limiter.snapshot(), limiter.tally
+
+    merged, limits = partitions.Merged(on_summary=lambda _summary: None), asyncio.run(snapshot())
+    for account, columns in (("acct_1", ("a",)), ("acct_2", ("a", "b"))):
+        misfits = tuple(Misfit(column, UNKNOWN, 2, account) for column in columns)
+        results = (TypeResult("customers", "complete", 1, 1, 1.0, None, None, misfits),)
+        merged.add(Outcome(account, 1, 1, 1.0), Summary("run", account, results, 1, 1, 1.0, *limits))
+    assert merged.results["customers"].misfits == (Misfit("a", UNKNOWN, 4, "acct_2"), Misfit("b", UNKNOWN, 2, "acct_2"))

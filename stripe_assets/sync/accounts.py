@@ -20,6 +20,7 @@ from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
 from stripe_assets.sync.clock import Clock
 from stripe_assets.sync.engine import Mirror, Summary, first_error, prepared
+from stripe_assets.sync.session import refuse_standstill
 from stripe_assets.sync.settings import ALL_ACCOUNTS, Settings, known_types
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import TypeResult
@@ -164,7 +165,8 @@ class Platform:
             for account in dict.fromkeys(wanted):
                 if account == ALL_ACCOUNTS:
                     async for connected in _connected(client):
-                        yield connected
+                        if connected != own:
+                            yield connected
                 elif account is None or account != own:
                     yield account
 
@@ -184,13 +186,18 @@ class Platform:
 
 
 async def _connected(client: StripeClient) -> AsyncIterator[str]:
-    """Give the ids of connected accounts, page by page."""
+    """Give the ids of connected accounts, page by page, and none twice. Raises `RequestError`."""
     params: dict[str, str | int] = {"limit": 100}
+    seen: set[str] = set()
     while True:
-        page, ids = await client.get(Request(LIST, f"GET {LIST}", Priority.FAN_OUT, params), read_ids)
+        request = Request(LIST, f"GET {LIST}", Priority.FAN_OUT, dict(params))
+        page, ids = await client.get(request, read_ids)
         for account in ids:
-            yield account
-        if not page.has_more or page.cursor is None or page.cursor == params.get("starting_after"):
+            if account not in seen:
+                seen.add(account)
+                yield account
+        refuse_standstill(page, request)
+        if not page.has_more or page.cursor is None:
             return
         params["starting_after"] = page.cursor
 

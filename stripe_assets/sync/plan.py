@@ -69,9 +69,9 @@ async def plan(mirror: Mirror, types: Iterable[str] = (), *, full_refresh: bool 
 
 def _counted(mirror: Mirror, asked: Asked) -> tuple[Census, Figure | None]:
     """Count what the mirror has of these types, and its transactions: none if it does not have all of them."""
-    if not mirror.database.path.exists():
-        return Census(), None
     try:
+        if not mirror.database.path.exists():
+            return Census(), None
         with mirror.database.open(read_only=True) as connection:
             mirror.database.refuse_newer(connection)
             counted = census(connection, mirror.catalog, asked)
@@ -81,6 +81,10 @@ def _counted(mirror: Mirror, asked: Asked) -> tuple[Census, Figure | None]:
             count = count_where(
                 connection, mirror.catalog[TRANSACTIONS], PROCESSED, account_id=asked.account_id, since=asked.now - DAYS * DAY
             )
+    except OSError as error:
+        raise WarehouseError(
+            f"{mirror.database.path} cannot be reached ({error.strerror}): choose another file with STRIPE_DUCKDB, or mend its permissions"
+        ) from error
     except duckdb.Error as error:
         raise WarehouseError(
             f"{mirror.database.path} cannot be read ({str(error).splitlines()[0]}): sync once, or choose another file"

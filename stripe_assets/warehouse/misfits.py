@@ -47,6 +47,8 @@ FITTING: dict[Kind, Any] = {
     Kind.JSON: msgspec.Raw,
 }
 """What a column of each kind takes."""
+MOST = {Kind.INTEGER: 2**53 - 1, Kind.TIMESTAMP: FARTHEST}
+"""What a column takes of numbers that are written as 5.0 or 1e3: from 2**53 on it cannot be known whether one is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +160,17 @@ def _fits(kind: Kind, value: msgspec.Raw) -> bool:
     try:
         _fitting[kind].decode(value)
     except msgspec.DecodeError:
-        return kind in (Kind.INTEGER, Kind.TIMESTAMP) and _is_whole(value)
+        return kind in MOST and _is_whole(value, most=MOST[kind])
     return True
 
 
-def _is_whole(value: msgspec.Raw) -> bool:
-    """Whether a number is whole although it is written as 5.0 or 1e3; beyond 2**53 that cannot be known."""
+def _is_whole(value: msgspec.Raw, *, most: int) -> bool:
+    """Whether a number is whole although it is written as 5.0 or 1e3, and not beyond `most`."""
     try:
         number = _numbers.decode(value)
     except msgspec.DecodeError:
         return False
-    return number.is_integer() and abs(number) <= 2**53
+    return number.is_integer() and abs(number) <= most
 
 
 def _id(text: Text) -> str | None:

@@ -141,7 +141,8 @@ def private(catalog: Catalog, *, exclude: Iterable[str], hashed: Iterable[str], 
         )
     trees: dict[str, Tree] = {}
     for (name, path), act in sorted(acts.items()):
-        _grow(trees.setdefault(catalog[name].object, {}), path, act)
+        for object_name in {catalog[name].object, *catalog[name].objects}:
+            _grow(trees.setdefault(object_name, {}), path, act)
     words = tuple(sorted({f'"{path[-1]}"'.encode() for _, path in acts}))
     described = ", ".join(f"{'.'.join((name, *path))} {act}" for (name, path), act in sorted(acts.items()))
     if Act.HASH in acts.values():
@@ -186,7 +187,8 @@ def _place(catalog: Catalog, setting: str, text: str, act: Act) -> tuple[ObjectT
     column = next((column for column in kind.columns if column.name == path[0]), None)
     if column is None:
         raise ConfigurationError(f"{setting} names {text}, but {name} have no column {path[0]!r}{_near(path[0], _names(kind))}")
-    if path[0] in _needed(catalog, kind) or path[-1] in ("id", "object"):
+    needed = any(all(one == other for one, other in zip(path, way, strict=False)) for way in _needed(catalog, kind))
+    if needed or path[-1] in ("id", "object"):
         raise ConfigurationError(f"{setting} names {text}, without which the mirror cannot be kept{_instead(catalog, kind, path[0])}")
     _check_type(setting, text, column, path, act)
     return kind, tuple(path)
@@ -199,11 +201,15 @@ def _check_type(setting: str, text: str, column: Column, path: Sequence[str], ac
         raise ConfigurationError(f"{setting} names {text}, a {column.kind}, which cannot hold a hash: name it in {EXCLUDE} instead")
 
 
-def _needed(catalog: Catalog, kind: ObjectType) -> set[str]:
-    """Name the columns that rows are found, dated, joined to their parents or known to be open by."""
-    lists = {child.parent.embedded for child in catalog.children(kind.name) if child.parent is not None and child.parent.embedded}
+def _needed(catalog: Catalog, kind: ObjectType) -> set[Path]:
+    """Name the fields that rows are found, dated, joined to their parents or known to be open by, and children asked for by."""
+    below = [child.parent for child in catalog.children(kind.name) if child.parent is not None]
+    ways = {way for parent in below for way in (parent.embedded, parent.ids, *parent.given.values()) if way is not None}
+    conditions = {parent.only.path for parent in below if parent.only is not None}
     own = {kind.parent.column} if kind.parent is not None else set()
-    return lists | own | set(kind.open) | NEEDED | (NEEDED_OF_EVENTS if kind.object == EVENT else frozenset())
+    hidden = {kind.hidden_under.param} if kind.hidden_under is not None else set()
+    names = ways | own | hidden | set(kind.open) | NEEDED | (NEEDED_OF_EVENTS if kind.object == EVENT else frozenset())
+    return conditions | {tuple(name.replace("[*]", "").split(".")) for name in names}
 
 
 def _instead(catalog: Catalog, kind: ObjectType, column: str) -> str:

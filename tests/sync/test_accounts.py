@@ -8,6 +8,7 @@ import pytest
 import virtual_time
 from equality import rows
 from mirroring import NOW
+from sync.altered import Altered
 
 from stripe_assets.errors import ConfigurationError, Unauthorized, WarehouseBusy
 from stripe_assets.limits.guard import InProcess
@@ -90,6 +91,28 @@ def test_list_of_accounts_that_is_refused_is_told_and_the_own_account_is_mirrore
     assert outcomes[LISTING].error is not None
     assert "permission" in outcomes[LISTING].error
     assert_equal(database, account)
+
+
+def test_list_of_accounts_that_stands_still_is_told(tmp_path: Path) -> None:
+    """Whoever is missing from it would be missing from the mirror, without a word."""
+    account, database = Account(seed=6, customers=8, now=NOW, months=3, connected=2, connected_customers=4), tmp_path / "m.duckdb"
+    app = Altered(application(account), {"/v1/accounts": lambda _params, status, body: (status, {**body, "data": [], "has_more": True})})
+    outcomes = sync(platform_of(account, database, "all", app=app))
+    assert "says that there is more" in (outcomes[LISTING].error or "")
+    assert outcomes.keys() == {LISTING, account.id}
+
+
+def test_account_that_is_listed_twice_or_is_the_key_s_own_is_synced_once(tmp_path: Path) -> None:
+    """Side by side the two would write the same checkpoints."""
+    account, database = Account(seed=6, customers=8, now=NOW, months=3, connected=2, connected_customers=4), tmp_path / "m.duckdb"
+    own = {"id": account.id, "object": "account"}
+
+    def twice(_params: dict[str, str], status: int, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return status, {**body, "data": [own, *body["data"], *body["data"]]}
+
+    platform = platform_of(account, database, "all", app=Altered(application(account), {"/v1/accounts": twice}))
+    outcomes = virtual_time.run(platform.sync(TYPES))
+    assert sorted(outcome.account_id for outcome in outcomes) == sorted([account.id, *account.connections.ids])
 
 
 def test_key_that_is_unknown_ends_all_of_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from sync.planning import planned
 from stripe_assets.api.answers import Answer
 from stripe_assets.api.client import Request
 from stripe_assets.catalog.types import Fresh, load
-from stripe_assets.errors import Unauthorized
+from stripe_assets.errors import Unauthorized, WarehouseError
 from stripe_assets.limits.guard import InProcess
 from stripe_assets.limits.priority import Priority
 from stripe_assets.simulator.account import Account
@@ -109,6 +109,12 @@ def test_unknown_key_ends_the_plan(tmp_path: Path) -> None:
     here.key = "sk_test_stranger"
     with pytest.raises(Unauthorized):
         planned(here)
+
+
+def test_place_that_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
+    """A name that is too long stands for a folder that may not be entered: a test that runs as root may enter all."""
+    with pytest.raises(WarehouseError, match="cannot be reached"):
+        planned(World(tmp_path / ("m" * 300), Account(seed=1, customers=3, now=NOW)), ("customers",))
 
 
 def test_since_leaves_out_what_is_older(tmp_path: Path) -> None:

@@ -179,6 +179,14 @@ def test_rows_are_replaced_also_where_some_of_a_chunk_do_not_say_when_they_were_
     assert seen(connection, "id") == [("ch_1",), ("ch_2",)]
 
 
+@pytest.mark.parametrize("odd", [{"id": "ch_1"}, {"id": "ch_1", "created": "yesterday"}])
+def test_row_that_did_not_say_when_it_was_created_is_replaced_by_one_that_does(connection: Connection, store: Store, odd: object) -> None:
+    """A custom account has no time until Stripe knows it, and a time that was of another type was kept as none."""
+    store("charges", odd)
+    store("charges", {"id": "ch_1", "created": 5, "amount": 1}, {"id": "ch_2", "created": 7}, read_at=1001.0)
+    assert seen(connection, "id, amount") == [("ch_1", 1), ("ch_2", None)]
+
+
 def test_other_accounts_rows_are_left_alone(connection: Connection, store: Store) -> None:
     store("charges", {"id": "ch_1", "amount": 1}, account_id="acct_2")
     store("charges", {"id": "ch_1", "amount": 2})

@@ -62,6 +62,17 @@ def test_object_is_clean_wherever_it_is_embedded() -> None:
     assert clean(what, event, of="event")["data"] == {"object": cleaned, "previous_attributes": {"email": digest("b"), "name": "B"}}
 
 
+def test_every_kind_of_object_that_a_type_holds_is_clean() -> None:
+    """A customer's sources are bank accounts and cards, and most of them come inside the customer or an event."""
+    what = chosen("customer_sources.last4", hashed=("customer_sources.name",))
+    card = {"id": "card_1", "object": "card", "last4": "4242", "name": "A B"}
+    cleaned = {"id": "card_1", "object": "card", "name": digest("A B")}
+    customer = {"id": "cus_1", "object": "customer", "sources": {"data": [card], "has_more": False}}
+    assert clean(what, customer, of="customer")["sources"]["data"] == [cleaned]
+    event = {"id": "evt_1", "object": "event", "data": {"object": card, "previous_attributes": {"last4": "1111"}}}
+    assert clean(what, event, of="event")["data"] == {"object": cleaned, "previous_attributes": {}}
+
+
 def test_reference_gets_one_hash_expanded_or_not() -> None:
     what = chosen(hashed=("charges.customer",))
     assert clean(what, {"customer": "cus_1"}, of="charge") == {"customer": digest("cus_1")}
@@ -144,6 +155,11 @@ def test_no_customer_anywhere_keeps_a_private_field_and_nothing_else_is_touched(
         (EXCLUDE, "charges.created", "without which the mirror cannot be kept"),
         (EXCLUDE, "subscription_items.subscription", "without which the mirror cannot be kept"),
         (EXCLUDE, "checkout_sessions.status", "without which the mirror cannot be kept"),
+        (EXCLUDE, "setup_intents.latest_attempt", "without which the mirror cannot be kept"),
+        (EXCLUDE, "payment_intents.amount_details", "without which the mirror cannot be kept"),
+        (EXCLUDE, "payment_intents.hooks.inputs", "without which the mirror cannot be kept"),
+        (EXCLUDE, "tax_associations.tax_transaction_attempts.committed", "without which the mirror cannot be kept"),
+        (EXCLUDE, "customers.test_clock", "without which the mirror cannot be kept"),
         (EXCLUDE, "invoices.lines.data.description", "name columns of invoice_lines"),
         (EXCLUDE, "events.data", "name columns of the objects' own types"),
         (EXCLUDE, "customers.email.domain", "email is a text and has no fields"),
@@ -157,6 +173,13 @@ def test_column_that_cannot_be_private_is_refused_with_what_to_do(setting: str, 
     assert setting in str(refused.value)
     assert column in str(refused.value)
     assert told in str(refused.value)
+
+
+def test_field_beside_one_that_is_needed_can_be_private() -> None:
+    """Only what children are asked for by must stay, not everything that shares a column with it."""
+    what = chosen("payment_intents.amount_details.tip")
+    thing = {"id": "pi_1", "object": "payment_intent", "amount_details": {"tip": {"amount": 1}, "discount_amount": 2}}
+    assert clean(what, thing, of="payment_intent")["amount_details"] == {"discount_amount": 2}
 
 
 def test_column_in_both_settings_is_refused() -> None:
