@@ -76,6 +76,7 @@ def sync(
     STRIPE_API_KEY      the key, or STRIPE_API_KEY_FILE a file with it
     STRIPE_API_BASE     another address than Stripe's own
     STRIPE_DUCKDB       the file to write: data/stripe.duckdb
+    STRIPE_ACCOUNTS     connected accounts besides the key's own: all, or ids with commas between
     STRIPE_RATE_LIMIT   requests per second: 100 live, 25 sandbox
     STRIPE_RATE_SHARE   the part of the limit to take: 1.0
     STRIPE_LIMITER      who shares it: local (all processes of this machine), or redis://..., postgresql://...

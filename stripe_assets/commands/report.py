@@ -64,10 +64,11 @@ def reasons(results: Iterable[TypeResult]) -> list[str]:
     return [f"{result.type} was {_ended(result)}: {result.reason}" for result in results if result.state != "complete"]
 
 
-def misfits(summary: Summary) -> list[str]:
-    """Name what came and has no place in a column; nothing if all had. What it said is in `_raw`."""
+def misfits(summary: Summary, settings: Settings) -> list[str]:
+    """Name what came and has no place in a column; nothing if all had. What it said is in `_raw`, if that is kept."""
+    place = "kept in _raw" if settings.keep_raw else "not kept, as STRIPE_KEEP_RAW is false"
     lines = [
-        f"{result.type}.{one.column}: {one.change}, {one.count:,} times, e.g. in {one.example_id or 'one without an id'}; kept in _raw"
+        f"{result.type}.{one.column}: {one.change}, {one.count:,} times, e.g. in {one.example_id or 'one without an id'}; {place}"
         for result in summary.results
         for one in result.misfits
     ]

@@ -48,7 +48,7 @@ def sync(
         typer.echo(json.dumps(report.as_json(summary, settings)))
     else:
         report.show(summary, settings, results_console())
-    for line in report.misfits(summary):
+    for line in report.misfits(summary, settings):
         tell(f"stripe-assets: {line}")
     if not summary.complete:
         for line in report.missing(summary):
