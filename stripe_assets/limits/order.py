@@ -20,16 +20,17 @@ PATIENCE = 5.0
 class Waiter:
     """One request that waits for a slot, and then holds it: a slot of its endpoint's bucket and one of the account's."""
 
-    __slots__ = ("account_slot", "endpoint_slot", "granted", "line", "number", "priority", "ready", "sent_at", "since")
+    __slots__ = ("accepted", "account_slot", "endpoint_slot", "granted", "line", "number", "priority", "ready", "sent_at", "since")
+    number: int  # by arrival
+    since: float
+    sent_at: float
 
     def __init__(self, line: "Line", priority: Priority) -> None:
         self.line = line
         self.priority = priority
-        self.number = -1  # by arrival
-        self.since = 0.0
         self.granted = False
+        self.accepted = True  # until a 429 says otherwise
         self.ready: Future[None] | None = None
-        self.sent_at = 0.0
         self.account_slot: int | None = None
         self.endpoint_slot: int | None = None
 
