@@ -1,8 +1,7 @@
 """Syncs several accounts with one key: its own, and those connected to it, each under limits of its own.
 
 A few at a time, whoever is done makes room for the next; one that fails does not stop the rest. What is kept of an account
-that is done are a few figures, and what is missing: a thousand accounts take no more memory than a few. How one account is
-synced is decided in `engine`.
+that is done are a few figures, and what is missing. How one account is synced is decided in `engine`.
 """
 
 import asyncio
