@@ -244,3 +244,17 @@ def test_unreadable_object_costs_only_itself_and_is_told_of(database: Database) 
     ((kind, reason, attempts),) = rows(database, "select type, reason, attempts from stripe_sync.dead_letters")
     assert (kind, attempts) == ("customers", 0)
     assert "no id" in reason
+
+
+def test_many_small_chunks_take_no_more_room_than_their_rows(database: Database) -> None:
+    """A night brings few rows to each table, a platform a few of each account: each would take a block of 256 kB per column for ever."""
+
+    async def bring_forty_chunks(writer: Writer) -> None:
+        for number in range(40):
+            await writer.submit(page(f"cus_{number}"))
+            await writer.flushed()
+
+    before = database.path.stat().st_size
+    write(database, bring_forty_chunks)
+    assert rows(database, "select count(distinct row_group_id) from pragma_storage_info('stripe.customers')") == [(1,)]
+    assert database.path.stat().st_size - before < 3_000_000
