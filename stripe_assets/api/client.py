@@ -72,6 +72,8 @@ class StripeClient:
         most = limiter.limits.in_flight
         self.limiter = limiter
         self.requests: Counter[str] = Counter()
+        self.date: str | None = None
+        """The `Date` of the latest answer."""
         self._random = random.Random(seed)
         self._http = _Connections(
             base_url=base_url,
@@ -110,6 +112,7 @@ class StripeClient:
             response = await self._answer(request)
             if isinstance(response, Transient):
                 raise response
+            self.date = response.headers.get("date", self.date)
             if response.status_code == 200:
                 return Answer(request.path, response.content, response.headers.get("request-id"))
             no = refusal(request.path, response.status_code, response.headers, response.content)

@@ -74,7 +74,8 @@ class Backfill:
         elif refusal is not None:
             mine.end("skipped", reason=str(refusal), request_id=refusal.request_id)
         elif not mine.over:
-            await self._session.writer.submit(ListDone(kind, None, self._whole(kind), spare=self._spared(kind)))
+            now = self._session.clock.now()
+            await self._session.writer.submit(ListDone(kind, None, self._whole(kind), now, spare=self._spared(kind)))
 
     def _reader(self, kind: ObjectType, part: int, params: Mapping[str, str]) -> ListReader:
         since = self._course.backfill[kind.name]
@@ -121,7 +122,7 @@ class Backfill:
             return
         mine.rest()
         await self._session.writer.submit(Objects(kind, page.objects, read_at))
-        await self._session.writer.submit(ListDone(kind, None, whole=False))
+        await self._session.writer.submit(ListDone(kind, None, whole=False, at=read_at))
 
     async def _once(self, kind: ObjectType) -> tuple[Page, float]:
         known = self._known.get(kind.path)
@@ -156,7 +157,7 @@ class Backfill:
             mine.end("skipped", reason=str(instead_of), request_id=instead_of.request_id)  # nobody to ask who would tell more
         if not end_with_owners(self._session, kind) and not mine.over:
             await self._session.writer.flushed()
-            await self._session.writer.submit(ListDone(kind, None, self._whole(kind)))
+            await self._session.writer.submit(ListDone(kind, None, self._whole(kind), self._session.clock.now()))
 
     def _are_noted(self, kind: ObjectType) -> bool:
         """Say whether an earlier run has noted whom to ask; a list of the same name may have been read instead."""

@@ -4,8 +4,11 @@ What an event means for a row is decided in `warehouse.changes`.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+
+import duckdb
 
 from stripe_assets.api.answers import Page, read_page
 from stripe_assets.api.client import Request, StripeClient
@@ -13,13 +16,19 @@ from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.errors import CursorLost, Refused, RequestError, Unauthorized
 from stripe_assets.limits.priority import Priority
 from stripe_assets.sync.lists import LOST_CURSORS, moments
-from stripe_assets.sync.pending import PendingReader
+from stripe_assets.sync.pending import SINGLY, PendingReader
 from stripe_assets.sync.session import Session, end_with_owners, refuse_standstill
 from stripe_assets.sync.slices import PAGE
 from stripe_assets.warehouse.deliveries import Changes, ListDone, Objects
 from stripe_assets.warehouse.ledger import Checkpoint, Ledger
 from stripe_assets.warehouse.notes import OVERLAP
+from stripe_assets.warehouse.stretches import is_listed, note_stretches
 
+log = logging.getLogger(__name__)
+
+LAG = 60.0
+"""Seconds by which the mirror may be behind at the end of a run: what takes longer to catch up with is caught up with once more."""
+MOST_WINDOWS = 20
 EVENTS = Request("/v1/events", "GET /v1/events", Priority.FAN_OUT, {"limit": PAGE})
 
 
@@ -36,13 +45,25 @@ class CatchUp:
     """Brings types that have been read whole up to the present."""
 
     def __init__(self, session: Session, kinds: Sequence[ObjectType], *, just_read: frozenset[str]) -> None:
-        """Catch up `kinds`; those in `just_read` were read while the events were happening."""
+        """Catch up `kinds`; those in `just_read` were read in this run: of their parents, nobody need be asked what is new."""
         self._session = session
         self._kinds = kinds
         self._just_read = just_read
+        self._payloads_at: float | None = None
 
     async def read(self) -> None:
-        """Read and apply events, the lists of what events do not tell of, and what has to be asked for then. Raises `Unauthorized`."""
+        """Read what has changed, and what changed while that was read, until no more than `LAG` is left. Raises `Unauthorized`."""
+        for _ in range(MOST_WINDOWS):
+            began = self._session.clock.now()
+            await self._read()
+            if self._session.clock.now() - began <= LAG:
+                return
+            await self._session.writer.flushed()
+        log.warning("the account changes faster than its changes can be read: the next sync goes on from here")
+
+    async def _read(self) -> None:
+        """Read and apply events, the lists of what events do not tell of, and what has to be asked for then."""
+        began = self._session.clock.now()
         checkpoints = await self._session.writer.books(lambda ledger: ledger.checkpoints())
         told = [kind for kind in self._kinds if self._is_told(kind) and checkpoints[kind.name].events_from is not None]
         events = next((kind for kind in self._kinds if kind.path == EVENTS.path), None)
@@ -58,12 +79,22 @@ class CatchUp:
                 group.create_task(self._look_below(below))
         if window is not None:
             newest = window.result()
+        await self._note_open()
         await self.ask_noted()
         standing = [kind for kind in told if not self._session.of(kind).over]
         if standing:
-            await self._session.writer.books(lambda ledger: ledger.caught_up(standing, events_from=newest))
+            await self._session.writer.books(lambda ledger: ledger.caught_up(standing, events_from=newest, at=began))
             if events is not None and not self._session.of(events).over:
-                await self._session.writer.submit(ListDone(events, newest, whole=False))
+                await self._session.writer.submit(ListDone(events, newest, whole=False, at=began))
+
+    async def _note_open(self) -> None:
+        """Note what may still change without an event: of what was read in this run, only what was read longer ago than `LAG`."""
+        await self._session.writer.flushed()
+        now = self._session.clock.now()
+        before, payloads_at = max(self._session.began, now - LAG), self._payloads_at
+        for kind in self._kinds:
+            if kind.open and kind.retrieve_path is not None and not self._session.of(kind).over:
+                await self._session.writer.books(partial(Ledger.pend_open, kind=kind, now=now, read_before=before, payloads_at=payloads_at))
 
     def _is_told(self, kind: ObjectType) -> bool:
         """Say whether events tell of a type, or of those that it belongs to. What is read whole in every run needs none."""
@@ -91,7 +122,8 @@ class CatchUp:
         await writer.flushed()
         forget_before = (newest if newest is not None else since) - 2 * OVERLAP
         now = self._session.clock.now()
-        rows = await writer.call(lambda c: writer.apply_changes(c, now=now, read_again=self._just_read, forget_before=forget_before))
+        rows = await writer.call(lambda c: writer.apply_changes(c, now=now, forget_before=forget_before))
+        self._payloads_at = now
         for name, count in rows.items():
             self._session.progress.stored(name, count)
         return newest
@@ -136,10 +168,11 @@ class CatchUp:
         """
         below = [kind if kind.parent is not None else kind.fallback for kind in self._kinds]
         depths = {kind: self._depth(kind) for kind in below if kind is not None}
-        rounds: list[tuple[str, Iterable[ObjectType]]] = [("object", self._kinds), ("hidden", self._kinds)]
+        rounds: list[tuple[str, Iterable[ObjectType]]] = [(purpose, self._kinds) for purpose in ("stretch", *SINGLY, "hidden")]
         for depth in range(1, max(depths.values(), default=0) + 1):
             rounds.append(("children", [kind for kind in depths if depths[kind] == depth]))
         await self._session.writer.flushed()
+        await self._session.writer.call(self._note_stretches)
         noted = await self._session.writer.books(lambda ledger: ledger.kinds_pending())
         for purpose, kinds in rounds:
             now = [kind for kind in kinds if (kind.name, purpose) in noted and not end_with_owners(self._session, kind)]
@@ -148,14 +181,27 @@ class CatchUp:
                     for kind in now:
                         group.create_task(PendingReader(self._session, kind, purpose).read())
                 await self._session.writer.flushed()
+                if purpose == "stretch":
+                    await self._session.writer.books(partial(_strike_read, now))
                 noted = await self._session.writer.books(lambda ledger: ledger.kinds_pending())
+
+    def _note_stretches(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Note which parts of lists bring many of the noted objects at once; those that have been read meanwhile are not asked for."""
+        account_id = self._session.writer.account_id
+        ledger = Ledger(connection, account_id)
+        noted = ledger.kinds_pending()
+        kinds = [kind for kind in self._kinds if noted & {(kind.name, purpose) for purpose in SINGLY}]
+        _strike_read(kinds, ledger)
+        for kind in kinds:
+            if is_listed(kind) and not self._session.of(kind).over:
+                note_stretches(connection, kind, account_id=account_id)
 
     def _depth(self, kind: ObjectType) -> int:
         return 0 if kind.parent is None else 1 + self._depth(self._session.catalog[kind.parent.type])
 
     async def read_created(self, kind: ObjectType, checkpoint: Checkpoint) -> None:
         """Read a list from the newest known object on, or from the oldest that is still open."""
-        since = await self._since(kind, checkpoint)
+        since = max(0, (checkpoint.created_from or 0) - OVERLAP)
         further = moments(kind, {"created[gte]": since}) if kind.created_filter else {}
         expand = self._session.expansions(kind)
         newest: int | None = None
@@ -187,14 +233,12 @@ class CatchUp:
             cursor = page.cursor
             more = page.has_more and not _is_older(page, since)
         self._session.of(kind).rest()
-        await self._session.writer.submit(ListDone(kind, newest, whole=False))
+        await self._session.writer.submit(ListDone(kind, newest, whole=False, at=self._session.clock.now()))
 
-    async def _since(self, kind: ObjectType, checkpoint: Checkpoint) -> int:
-        known = max(0, (checkpoint.created_from or 0) - OVERLAP)
-        if kind.name in self._just_read:
-            return known  # what is still open was read in this run
-        oldest_open = await self._session.writer.books(lambda ledger: ledger.oldest_open(kind))
-        return known if oldest_open is None else min(known, oldest_open)
+
+def _strike_read(kinds: Iterable[ObjectType], ledger: Ledger) -> None:
+    for kind in kinds:
+        ledger.strike_read(kind)
 
 
 def _is_older(page: Page, since: int) -> bool:

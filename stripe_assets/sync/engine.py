@@ -184,7 +184,9 @@ class Mirror:
             except BaseExceptionGroup as errors:
                 raise first_error(errors) from errors
             self.limiter.share(self._sharing(self.settings.allowance_of(account.result().stub.id)))
-            yield Opening(client, account.result(), newest.result(), self._kinds(names | ways.result()))
+            clock = self.clock()
+            clock.follow(client.date)
+            yield Opening(client, clock, account.result(), newest.result(), self._kinds(names | ways.result()))
 
     async def redrive(
         self, types: Iterable[str], *, known: Iterable[str], on_result: Callable[[TypeResult], None] = lambda _result: None
@@ -247,8 +249,10 @@ class _Run:
             on_rows=mirror.progress.stored,
             part=mirror.part,
         )
-        stub, clock = opening.account.stub, mirror.clock()
-        self._session = Session(mirror.catalog, opening.client, self.writer, mirror.progress, selected, stub.id, stub.created, clock)
+        stub = opening.account.stub
+        self._session = Session(
+            mirror.catalog, opening.client, self.writer, mirror.progress, selected, stub.id, stub.created, opening.clock
+        )
 
     async def sync(self, *, full_refresh: bool, since: int | None) -> Summary:
         limiter = self._session.client.limiter
@@ -257,7 +261,9 @@ class _Run:
             group.create_task(self.writer.run())
             waking = group.create_task(self._wake(limiter))
             try:
-                self._session.clock.not_before(await self.writer.books(lambda ledger: ledger.begin_run(self.id)))
+                noted = await self.writer.books(lambda ledger: ledger.begin_run(self.id))
+                stored = await self.writer.books(lambda ledger: ledger.latest_reading(self._kinds))
+                self._session.begin(not_before=max(noted, stored))
                 await self._read(full_refresh=full_refresh, since=since)
                 return await self._conclude()
             except (MirrorError, asyncio.CancelledError) as error:

@@ -14,9 +14,12 @@ from stripe_assets.limits.limiter import Limits
 from stripe_assets.sync.changes import EVENTS
 from stripe_assets.sync.figures import Figure, Sure, total
 from stripe_assets.sync.slices import PAGE, PAGES_PER_SLICE, WORTH_SPLITTING
+from stripe_assets.warehouse.stretches import is_listed
 
 OWN = ("GET /v1/account", EVENTS.endpoint)
 """What every run asks for itself: whose key it is, and which event is the newest."""
+LIE_WITHIN = 20
+"""Objects among which one has changed, where the changed ones lie: mostly those of the last days change, among the newest of the list."""
 ONE, NONE, UNKNOWN = Figure(1), Figure(0), Figure(0, Sure.AT_LEAST)
 
 
@@ -36,8 +39,8 @@ class Numbers:
     `readings` are the objects that each reading of the list gives (there is more than one with `also_with`; none: nobody knows);
     `stored` how many of them an interrupted reading has kept, `noted` the requests that one has left. `onward` are the known
     objects that a catch-up reads with the list once more. `asks` is for children: requests for each parent, on average, and
-    `askable` the share of parents that can be asked. Since the last sync, `new` objects were created, events tell of `changed`
-    ones, and `again` are to be read one by one.
+    `askable` the share of parents that can be asked. What may change without an event takes `open` requests. Since the last
+    sync, `new` objects were created, events tell of `changed` ones, and `again` are to be read one by one.
     """
 
     readings: tuple[Figure, ...] | None = None
@@ -46,6 +49,7 @@ class Numbers:
     onward: Figure = NONE
     asks: Figure = UNKNOWN
     askable: Figure = UNKNOWN
+    open: Figure = NONE
     new: Figure = NONE
     changed: Figure = NONE
     again: Figure = NONE
@@ -157,7 +161,7 @@ def _caught_up(kind: ObjectType, situation: Situation) -> dict[str, Figure]:
     asked = {kind.endpoint: NONE}
     of_parents = kind.parent is not None and kind.parent.placeholder in kind.told_of.values()
     if kind.retrieve_path is not None and not of_parents:
-        asked[kind.retrieve_endpoint] = numbers.again
+        asked[kind.retrieve_endpoint] = _again(kind, numbers)
     elif of_parents:
         asked[kind.endpoint] = numbers.again
     if kind.parent is not None:
@@ -167,8 +171,19 @@ def _caught_up(kind: ObjectType, situation: Situation) -> dict[str, Figure]:
             asked[kind.endpoint] += _below(kind, situation, _touched(kind.parent.type, situation))
     elif kind.fresh is Fresh.CREATED and not (kind.path == EVENTS.path and situation.events is not None):
         asked[kind.endpoint] += (numbers.onward + numbers.new).pages(PAGE)
+    if kind.open and kind.retrieve_path is not None:
+        asked[kind.retrieve_endpoint] = asked.get(kind.retrieve_endpoint, NONE) + numbers.open
     asked[kind.endpoint] += Figure(numbers.noted)
     return asked
+
+
+def _again(kind: ObjectType, numbers: Numbers) -> Figure:
+    """Say how many requests bring what is to be read again: where a page of the list has several of them, it takes one for all."""
+    again = numbers.again.value
+    if not is_listed(kind) or numbers.rows is None or not again:
+        return numbers.again
+    on_a_page = PAGE * again / max(1.0, min(numbers.rows.value, LIE_WITHIN * again))
+    return Figure(max(min(1.0, again), again / (1 + on_a_page)), total([numbers.again, Figure(0, Sure.ESTIMATED)]).sure)
 
 
 def _rows(situation: Situation, name: str) -> Figure | None:

@@ -128,6 +128,7 @@ def _numbers(kind: ObjectType, counted: Census, way: Way, since: int | None) -> 
         onward=Figure(count.onward),
         asks=asks,
         askable=askable,
+        open=Figure(count.open),
         new=Figure(count.recent, Sure.ESTIMATED),
     )
 

@@ -11,6 +11,7 @@ from stripe_assets.api.client import Request, StripeClient
 from stripe_assets.catalog.types import ObjectType
 from stripe_assets.errors import Missing, Refused, RequestError, Unauthorized
 from stripe_assets.limits.priority import Priority
+from stripe_assets.sync.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,11 @@ class Own:
 class Opening:
     """What every run asks first: whose key it is, when the `newest` event happened (none: the key may not read events).
 
-    `kinds` are the types that are read; `client` goes on from there.
+    `kinds` are the types that are read; `client` and `clock` go on from there.
     """
 
     client: StripeClient
+    clock: Clock
     account: Own
     newest: int | None
     kinds: tuple[ObjectType, ...]

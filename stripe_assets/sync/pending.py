@@ -7,6 +7,7 @@ for parent by parent.
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -22,11 +23,15 @@ from stripe_assets.sync.session import Session
 from stripe_assets.warehouse.deliveries import Gone, Objects, PendingProgress
 from stripe_assets.warehouse.notes import Pending
 
+log = logging.getLogger(__name__)
+
 AT_ONCE = 32
 """Requests of one type under way or waiting at once: at 25 a second enough for answers that take 1.2 s. Sixty types that are
 asked for parent by parent wait with 1,920 at most, where the limiter has room for 5,000."""
 NOTES = 400
 """Notes read from the file at a time."""
+SINGLY = ("object", "open")
+"""The purposes for which objects are asked for by their own ids."""
 MOST_HANDED_OVER = 20_000
 """Objects that are remembered as asked for before their notes were stored."""
 
@@ -35,7 +40,8 @@ class PendingReader:
     """Answers one type's notes of one purpose, until there are none and `more_to_come` says that none will follow."""
 
     def __init__(self, session: Session, kind: ObjectType, purpose: str, *, more_to_come: Callable[[], bool] = lambda: False) -> None:
-        """Prepare; `purpose` is `children` (of the noted parents), `hidden` (what the noted ones hide) or `object` (themselves)."""
+        """Prepare; `purpose` is `children` (of the noted parents), `hidden` (what the noted ones hide), `object` or `open` (themselves,
+        because an event told of them or may not) or `stretch` (a part of the list that has many of those)."""
         self._session = session
         self._kind = kind
         self._purpose = purpose
@@ -78,7 +84,12 @@ class PendingReader:
     async def _answer(self, note: Pending) -> None:
         self._asking += 1
         try:
-            await (self._object(note) if self._purpose == "object" else self._list(note))
+            if self._purpose in SINGLY:
+                await self._object(note)
+            elif self._purpose == "stretch":
+                await self._stretch(note)
+            else:
+                await self._list(note)
         except Unauthorized:
             raise
         except Refused as error:
@@ -138,10 +149,20 @@ class PendingReader:
         parent = self._session.progress.types.get(self._kind.parent.type) if self._kind.parent is not None else None
         if self._purpose == "children" and parent is not None:
             pages_left += (mine.requests + left) * parent.pages_left / max(1, parent.requests)
-        if self._purpose == "object":
+        if self._purpose in SINGLY:
             mine.pages_left = pages_left
         else:
             self._session.expect(self._kind, pages_left)
+
+    async def _stretch(self, note: Pending) -> None:
+        """Read a part of the list; where that cannot be, its objects are asked for one by one, and tell why if they cannot either."""
+        try:
+            await self._list(note)
+        except Unauthorized:
+            raise
+        except RequestError as error:
+            log.warning("%s are asked for one by one where they were to be listed: %s", self._kind.name, error)
+            await self._deliver(note, (), 0.0, self._answered(note))
 
     async def _list(self, note: Pending) -> None:
         # A version 2 token from another run may have expired: from the first page on again.
@@ -172,6 +193,8 @@ class PendingReader:
         if self._purpose == "hidden" and self._kind.hidden_under is not None:
             hidden = {**note.further, self._kind.hidden_under.param: note.object_id}
             return self._session.list_request(self._kind, further=hidden, cursor=cursor, expand=expand)
+        if self._purpose == "stretch":
+            return self._session.list_request(self._kind, further=note.further, cursor=cursor, expand=expand)
         return self._session.list_request(self._kind, parent_id=note.object_id, further=note.further, cursor=cursor, expand=expand)
 
     def _answered(self, note: Pending, cursor: str | None = None, *, done: bool = True, missing: bool = False) -> PendingProgress:

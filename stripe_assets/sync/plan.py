@@ -54,7 +54,7 @@ async def plan(mirror: Mirror, types: Iterable[str] = (), *, full_refresh: bool 
     """Plan a sync with these options. Raises `ConfigurationError`, `Unauthorized`, `WarehouseError` and `Transient`."""
     catalog, limits = mirror.catalog, mirror.settings.limits()
     async with mirror.opened(types) as opening:
-        now = mirror.clock().now()
+        now = opening.clock.now()
         asked = Asked(opening.kinds, opening.account_id, now, opening.newest, full_refresh=full_refresh, since=since)
         with ThreadPoolExecutor(1, thread_name_prefix="count") as thread:  # the file may have to be waited for
             counted, sold = await asyncio.get_running_loop().run_in_executor(thread, _counted, mirror, asked)

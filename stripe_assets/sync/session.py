@@ -21,7 +21,7 @@ CURSORS = {Paging.CURSOR: "starting_after", Paging.TOKEN: "page"}
 
 @dataclass(slots=True)
 class Session:
-    """One run on one account. `oldest` is when the account was opened (seconds), where Stripe tells.
+    """One run on one account. `oldest` is when the account was opened, where Stripe tells, and `began` when the run was (seconds).
 
     `hand_over` has the readers of embedded children: a list that is cut short is asked for at once, not only when its
     parent is stored. `looked_at` has the last note that this run has taken up, by type and purpose: what of those before it
@@ -38,6 +38,7 @@ class Session:
     clock: Clock
     hand_over: dict[str, Callable[[list[tuple[str, str]]], None]] = field(default_factory=dict)
     looked_at: dict[tuple[str, str], int] = field(default_factory=dict)
+    began: float = field(default=0.0, init=False)
     _priorities: dict[str, Priority] = field(default_factory=dict, init=False)
     _sharing: dict[str, list[str]] = field(default_factory=dict, init=False)
 
@@ -48,6 +49,11 @@ class Session:
             self._priorities[kind.name] = Priority.FAN_OUT if parent else Priority.LEAF if kind.paging is Paging.NONE else Priority.PAGE
             if kind.name in self.progress.types:
                 self._sharing.setdefault(kind.endpoint, []).append(kind.name)
+
+    def begin(self, *, not_before: float) -> None:
+        """Begin the run, at a time that is not earlier than what the mirror has (seconds since 1970)."""
+        self.clock.not_before(not_before)
+        self.began = self.clock.now()
 
     def of(self, kind: ObjectType) -> TypeProgress:
         """Give a type's progress."""

@@ -13,8 +13,9 @@ import duckdb
 from stripe_assets.catalog.conditions import Condition
 from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.warehouse.ledger import BACKFILL, Checkpoint, Ledger
-from stripe_assets.warehouse.notes import OVERLAP
+from stripe_assets.warehouse.notes import OVERLAP, is_open
 from stripe_assets.warehouse.parents import DAY, askable
+from stripe_assets.warehouse.stretches import requests
 from stripe_assets.warehouse.tables import literal, quoted, table
 
 SAMPLE = 2_000
@@ -48,7 +49,7 @@ class Count:
 
     `recent` rows were created in the last stretch of time that is as long as the one to be caught up; `onward` ones since the time
     from which a catch-up reads the list. `stored` rows were kept by an unfinished first reading, and `noted` requests are still
-    to be made.
+    to be made. It takes `open` requests to read again what may have changed without an event.
     """
 
     rows: int = 0
@@ -57,6 +58,7 @@ class Count:
     stored: int = 0
     noted: int = 0
     below: Below | None = None
+    open: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class _Asking:
         self._stretch = stretch
 
     def counts(self, kinds: Mapping[str, ObjectType], checkpoints: Mapping[str, Checkpoint]) -> dict[str, Count]:
-        """Count all types, in three queries."""
+        """Count all types."""
         rows = self._union(self._rows(kind, checkpoints.get(kind.name)) for kind in kinds.values())
         found = self._union(
             self._below(kind, kinds) for kind in kinds.values() if kind.parent is not None and _owners(kind) <= kinds.keys()
@@ -134,7 +136,7 @@ class _Asking:
         mine = f"account_id = {literal(self._account_id)} and purpose <> 'missing'"
         noted: dict[str, int] = dict(self._all(f"select type, count(*) from stripe_sync.pending where {mine} group by 1"))
         return {
-            name: Count(kept, recent, onward, stored, noted.get(name, 0), below.get(name))
+            name: Count(kept, recent, onward, stored, noted.get(name, 0), below.get(name), self._open(kinds[name]))
             for name, (kept, recent, onward, stored) in rows.items()
         }
 
@@ -145,11 +147,17 @@ class _Asking:
         recent, onward, stored = "false", "false", "false"
         if checkpoint is not None and checkpoint.created_from is not None and kind.has_created:
             recent = f"created > to_timestamp({checkpoint.created_from - self._stretch})"
-            onward = f"created >= to_timestamp({self._onward(kind, checkpoint.created_from)})"
+            onward = f"created >= to_timestamp({checkpoint.created_from - OVERLAP})"
         if checkpoint is not None and checkpoint.state == BACKFILL:
             stored = f"_synced_at >= {literal(checkpoint.started_at.isoformat())}::timestamptz"
         tests = ", ".join(f"count(*) filter ({test})" for test in (lasting, recent, onward, stored))
         return f"select {literal(kind.name)}, {tests} from {self._alive(kind)}"
+
+    def _open(self, kind: ObjectType) -> int:
+        if not kind.open or kind.retrieve_path is None:
+            return 0
+        ids = f"select id from {table(kind)} where {is_open(kind, account_id=self._account_id)}"
+        return requests(self._connection, kind, ids, account_id=self._account_id)
 
     def _below(self, kind: ObjectType, kinds: Mapping[str, ObjectType]) -> str:
         """Look at some of a type's parents: how many can be asked, and how many requests it takes for all that they have."""
@@ -178,10 +186,6 @@ class _Asking:
         )
         ((count,),) = self._all(f"select count(*) {recent}")
         return count, [Signal(*row) for row in newest if row[2] is not None]
-
-    def _onward(self, kind: ObjectType, newest: int) -> int:
-        oldest_open = self._ledger.oldest_open(kind) if kind.fresh is Fresh.CREATED else None
-        return min(newest - OVERLAP, oldest_open if oldest_open is not None else newest)
 
     def _alive(self, kind: ObjectType) -> str:
         return f"{table(kind)} where _account_id = {literal(self._account_id)} and _deleted_at is null"

@@ -13,9 +13,14 @@ import pyarrow as pa
 
 from stripe_assets.catalog.types import Catalog, ObjectType
 from stripe_assets.warehouse.ledger import Ledger
-from stripe_assets.warehouse.load import incoming, mark_deleted, moment
-from stripe_assets.warehouse.tables import literal, quoted, table
+from stripe_assets.warehouse.load import incoming, mark_deleted
+from stripe_assets.warehouse.notes import ONE_BY_ONE, is_read_below
+from stripe_assets.warehouse.stretches import is_listed
+from stripe_assets.warehouse.tables import literal, moment, quoted, table
 
+CLOCKS = 3
+"""Seconds by which the time of a reading and an event's may differ: Stripe's answers and events tell whole ones. A row that was read
+so long before an event may be newer than it."""
 EVENT = '{"id":"VARCHAR","type":"VARCHAR","created":"BIGINT","api_version":"VARCHAR","data":{"object":"JSON"}}'
 
 
@@ -71,9 +76,10 @@ class Verdicts:
     ) -> None:
         """Judge the events about `kind` that were not applied yet.
 
-        Two events in one second have no order: such an object is read again. So is any whose row may be newer than the
-        event (`trust_payloads` false), any whose payload has the shape of another API version, and any that only an event
-        about something else tells of. An event that became visible after a later one was applied changes nothing.
+        Two events in one second have no order: such an object is read again. So is any whose row was read after the event
+        or not long before it, any whose payload has the shape of another API version, or is not all that is asked for
+        (`trust_payloads` false), and any that only an event about something else tells of. An event that became visible after
+        a later one was applied changes nothing.
         """
         self._kind = kind
         self._account_id = account_id
@@ -87,13 +93,15 @@ class Verdicts:
               select *, event_type in ({_names(kind.deleted_by)}) as deletes, event_type in ({_names(kind.told_of)}) as tells
               from stripe_sync.changes where {self._about}),
             latest as (select * from known qualify created = max(created) over (partition by object_id)),
-            judged as (
+            told as (
               select object_id, any_value(payload) as payload, max(created) as created,
                 case when bool_or(tells) then '{"children" if self._tells_of_parents else "read"}'
                      when bool_and(deletes) then 'deleted'
                      when count(*) = 1 and any_value(api_version) = {literal(api_version)} and {trusted} then 'payload'
                      else 'read' end as verdict
-              from latest group by object_id having not bool_and(applied))
+              from latest group by object_id having not bool_and(applied)),
+            judged as (
+              select * replace (case when verdict = 'payload' and {self._may_be_newer()} then 'read' else verdict end as verdict) from told)
             {self._with_parents()}
         """)
         if kind.parent is not None and kind.parent.stated:
@@ -112,6 +120,15 @@ class Verdicts:
             f"left join {table(self._kind)} t on t.id = judged.object_id and t._account_id = {literal(self._account_id)}"
         )
 
+    def _may_be_newer(self) -> str:
+        """Write the condition that a row may be newer than the latest event about it: then the payload would undo what it knows."""
+        if self._kind.retrieve_path is None:
+            return "false"
+        return (
+            f"object_id in (select t.id from {table(self._kind)} t join told on t.id = told.object_id "
+            f"where t._account_id = {literal(self._account_id)} and t._synced_at >= to_timestamp(told.created - {CLOCKS}))"
+        )
+
     @property
     def payloads(self) -> str:
         """The query that finds the payloads that are rows, for `load.fetched`."""
@@ -124,20 +141,29 @@ class Verdicts:
         times = f"to_timestamp(created) as deleted_at, {moment(self._now)} as read_at"
         deleted = f"select object_id as id, {times} from verdicts where verdict = 'deleted'"
         mark_deleted(connection, self._kind, deleted, account_id=self._account_id, children=children)
-        below = self._kind.parent is not None and (self._kind.retrieve_path or "").count("{") > 1
-        further = (
-            f"json_object({literal(self._kind.parent.column)}, parent_id)" if below and self._kind.parent is not None else "null::json"
-        )
+        # Whoever is noted already is noted anew: what was read since the older note does not answer this one.
         connection.execute(f"""
-            insert into stripe_sync.pending (account_id, type, purpose, object_id, further)
-            select {account}, {name}, 'object', object_id, {further} from verdicts where verdict = 'read'
-              and object_id not in (
-                select object_id from stripe_sync.pending where account_id = {account} and type = {name} and purpose = 'object')
+            delete from stripe_sync.pending where account_id = {account} and type = {name} and purpose in {ONE_BY_ONE}
+              and object_id in (select object_id from verdicts where verdict = 'read')
+        """)
+        connection.execute(f"""
+            insert into stripe_sync.pending (account_id, type, purpose, object_id, further, noted_at)
+            select {account}, {name}, 'object', object_id, {self._further()}, {moment(self._now)} from verdicts where verdict = 'read'
         """)
         if self._tells_of_parents:
             told = f"select object_id as parent_id, to_timestamp({self._now}) as noted_at from verdicts where verdict = 'children'"
             Ledger(connection, self._account_id).pend_children(self._kind, told)
         connection.execute(f"update stripe_sync.changes set applied = true where {self._about} and not applied")
+
+    def _further(self) -> str:
+        """Write what a note says besides the object's id: by which parent it is read, or when it was created, as the payload has it."""
+        if is_read_below(self._kind):
+            assert self._kind.parent is not None
+            return f"json_object({literal(self._kind.parent.column)}, parent_id)"
+        if not is_listed(self._kind):
+            return "null::json"
+        created, same = "try_cast(json_extract_string(payload, '$.created') as bigint)", "json_extract_string(payload, '$.id') = object_id"
+        return f"case when {same} and {created} is not null then json_object('created', {created}) end"
 
 
 def forget_applied(connection: duckdb.DuckDBPyConnection, *, account_id: str, before: int) -> None:

@@ -94,7 +94,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class ListDone:
-    """A list has been read to its end; `created_from` is when its newest object was created, where that is news.
+    """A list has been read to its end `at` a time (seconds); `created_from` is when its newest object was created, where that is news.
 
     After a `whole` list, what the mirror had before it was begun, and it no longer gave, is gone; but not what has a value
     in the column `spare`, which was not asked for.
@@ -103,6 +103,7 @@ class ListDone:
     kind: ObjectType
     created_from: int | None
     whole: bool
+    at: float
     spare: str | None = None
     weight: int = 100
 

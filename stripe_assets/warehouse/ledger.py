@@ -15,7 +15,7 @@ from stripe_assets.errors import RequestError
 from stripe_assets.warehouse.deliveries import SliceProgress, SliceRange
 from stripe_assets.warehouse.misfits import Misfit
 from stripe_assets.warehouse.notes import Notes
-from stripe_assets.warehouse.tables import literal, quoted, table
+from stripe_assets.warehouse.tables import literal, moment, quoted, table
 
 BACKFILL, NOTED, COMPLETE = "backfill", "noted", "complete"
 HIDDEN = -1
@@ -79,26 +79,26 @@ class Ledger(Notes):
             names, BACKFILL, events_from, since, now,
         )  # fmt: skip
 
-    def finish(self, kind: ObjectType, *, created_from: int | None, whole: bool, spare: str | None = None) -> None:
-        """Note that a type is up to date with its list; after a whole reading, what was not seen again is gone.
+    def finish(self, kind: ObjectType, *, created_from: int | None, whole: bool, at: float, spare: str | None = None) -> None:
+        """Note that a type is up to date with its list `at` a time (seconds); after a whole reading, what was not seen again is gone.
 
         Not gone is what has a value in the column `spare`, what belongs to parents that have not answered, and of a list
         that leaves things out anything before it was asked for by its id.
         """
         if whole:
-            self._forget_unseen(kind, spare)
+            self._forget_unseen(kind, spare, at)
             self._run("delete from stripe_sync.slices where account_id = ? and type = ?", kind.name)
         self._run("delete from stripe_sync.pending where account_id = ? and type = ? and purpose = 'missing'", kind.name)
         newest = "null" if created_from is None else str(created_from)
         if kind.parent is not None and kind.fresh is Fresh.CREATED:
             newest = f"(select coalesce(epoch(max(created))::bigint, 0) from {table(kind)} where _account_id = {literal(self._account_id)})"
         self._run(
-            f"update stripe_sync.checkpoints set state = '{COMPLETE}', updated_at = now(), "
+            f"update stripe_sync.checkpoints set state = '{COMPLETE}', updated_at = {moment(at)}, "
             f"created_from = greatest(created_from, {newest}) where account_id = ? and type = ?",
             kind.name,
         )
 
-    def _forget_unseen(self, kind: ObjectType, spare: str | None) -> None:
+    def _forget_unseen(self, kind: ObjectType, spare: str | None, at: float) -> None:
         mine = f"account_id = {literal(self._account_id)} and type = {literal(kind.name)}"
         unseen = (
             f"_account_id = {literal(self._account_id)} and _deleted_at is null and _synced_at < "
@@ -115,12 +115,12 @@ class Ledger(Notes):
                 f"and id not in (select object_id from stripe_sync.pending where {mine} and purpose = 'object')"
             )
         else:
-            self._connection.execute(f"update {table(kind)} set _deleted_at = now() where {unseen}")
+            self._connection.execute(f"update {table(kind)} set _deleted_at = {moment(at)} where {unseen}")
 
-    def caught_up(self, kinds: Iterable[ObjectType], *, events_from: int | None) -> None:
-        """Note that everything that events tell up to `events_from` is stored."""
+    def caught_up(self, kinds: Iterable[ObjectType], *, events_from: int | None, at: float) -> None:
+        """Note that everything that events tell up to `events_from` is stored, as it was `at` a time (both in seconds)."""
         self._run(
-            "update stripe_sync.checkpoints set events_from = greatest(events_from, $2), updated_at = now() "
+            f"update stripe_sync.checkpoints set events_from = greatest(events_from, $2), updated_at = {moment(at)} "
             "where account_id = $1 and type in (select unnest($3::varchar[]))",
             events_from,
             [kind.name for kind in kinds],
@@ -260,6 +260,14 @@ class Ledger(Notes):
         )
         last = self._all("select epoch(max(greatest(started_at, updated_at))) from stripe_sync.checkpoints where account_id = ?")[0][0]
         return float(last or 0.0)
+
+    def latest_reading(self, kinds: Iterable[ObjectType]) -> float:
+        """Say when the newest row of these types was read (seconds since 1970; 0 if there is none)."""
+        queries = (
+            f"select max(_synced_at) as read_at from {table(kind)} where _account_id = {literal(self._account_id)}" for kind in kinds
+        )
+        ((latest,),) = self._connection.execute(f"select epoch(max(read_at)) from ({' union all '.join(queries)})").fetchall()
+        return float(latest or 0.0)
 
     def end_run(
         self, run_id: str, results: Iterable[TypeResult], *, state: str, requests: int, throttled: int, seconds: float, details: object

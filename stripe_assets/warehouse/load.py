@@ -69,11 +69,6 @@ def texts(rows: pa.Table) -> list[memoryview]:
     return found
 
 
-def moment(seconds: float) -> str:
-    """Write a time (seconds since 1970) as `incoming` lays it out, so that equal ones are equal."""
-    return f"make_timestamptz({round(seconds * 1e6)})"
-
-
 def stage(
     connection: duckdb.DuckDBPyConnection,
     kind: ObjectType,
@@ -272,7 +267,7 @@ def news(connection: duckdb.DuckDBPyConnection, kind: ObjectType, staged: str, *
         select id from (select {columns}, _account_id from {staged} except
           select {columns}, _account_id from {table(kind)} where id in (select id from {staged}) and _deleted_at is null)
     """)
-    connection.execute(f"insert into {name} select unnest(?::varchar[])", [list(told)])
+    connection.execute(f"insert into {name} select id from {staged} where id in (select unnest(?::varchar[]))", [list(told)])
     return name
 
 

@@ -14,10 +14,27 @@ import duckdb
 from stripe_assets.catalog.types import ObjectType
 from stripe_assets.warehouse.deliveries import PendingProgress
 from stripe_assets.warehouse.parents import askable
-from stripe_assets.warehouse.tables import literal, quoted, table
+from stripe_assets.warehouse.tables import literal, moment, quoted, table
 
 OVERLAP = 60
 """Seconds that a window reaches back before the last one's end: what was just written may become visible late."""
+
+ONE_BY_ONE = "('object', 'open')"
+"""What objects are read again for: an event told of them, or they may change without one."""
+
+
+def is_read_below(kind: ObjectType) -> bool:
+    """Say whether an object of a type is found by its id and its parent's."""
+    return kind.parent is not None and (kind.retrieve_path or "").count("{") > 1
+
+
+def is_open(kind: ObjectType, *, account_id: str) -> str:
+    """Write the condition that an object may still change without an event."""
+    states = " or ".join(
+        f"{quoted(name)} in ({', '.join(literal(value) for value in values)})" if values else f"{quoted(name)} is null"
+        for name, values in kind.open.items()
+    )
+    return f"_account_id = {literal(account_id)} and _deleted_at is null and ({states})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +92,14 @@ class Notes:
         return self.pend_children(child, f"select *, {noted_at} as noted_at from ({found})")
 
     def pend_news(self, child: ObjectType, *, now: float) -> None:
-        """Note that every parent is to be asked for what is new below it since the newest that is known, or the oldest still open.
+        """Note that every parent is to be asked for what is new below it since the newest that is known.
 
         Parents that have not answered yet keep their notes, which reach further back.
         """
         assert child.parent is not None
         newest = self._all(f"select epoch(max(created))::bigint from {table(child)} where _account_id = ?")[0][0]
         since = max(0, (newest or 0) - OVERLAP)
-        oldest_open = self.oldest_open(child)
-        also = {"created[gte]": since if oldest_open is None else min(since, oldest_open)}
-        found = askable(child, f"stripe.{quoted(child.parent.type)}", account_id=self._account_id, now=now, also=also)
+        found = askable(child, f"stripe.{quoted(child.parent.type)}", account_id=self._account_id, now=now, also={"created[gte]": since})
         self._run(
             "insert into stripe_sync.pending (account_id, type, purpose, object_id, further) "
             f"select $1, $2, 'children', parent_id, further from ({found}) "
@@ -150,17 +165,40 @@ class Notes:
                     progress.cursor,
                 )
 
-    def oldest_open(self, kind: ObjectType) -> int | None:
-        """Say when the oldest object was created that may still change without an event (seconds); none if there is none."""
+    def pend_open(self, kind: ObjectType, *, now: float, read_before: float, payloads_at: float | None) -> None:
+        """Note that what may still change without an event is to be read again: all of it that this run has not read yet.
+
+        Times are in seconds since 1970. Rows that were made of events' payloads at `payloads_at` may have changed since.
+        """
         if not kind.open:
-            return None
-        states = " or ".join(
-            f"{quoted(name)} in ({', '.join(literal(value) for value in values)})" if values else f"{quoted(name)} is null"
-            for name, values in kind.open.items()
+            return
+        below = quoted(kind.parent.column) if kind.parent is not None and is_read_below(kind) else None
+        further = f"json_object({literal(kind.parent.column)}, {below})" if kind.parent is not None and below is not None else "null::json"
+        mine = f"account_id = {literal(self._account_id)} and type = {literal(kind.name)}"
+        earlier = f"_synced_at < {moment(read_before)}" + (f" or _synced_at = {moment(payloads_at)}" if payloads_at is not None else "")
+        self._connection.execute(
+            "insert into stripe_sync.pending (account_id, type, purpose, object_id, further, noted_at) "
+            f"select {literal(self._account_id)}, {literal(kind.name)}, 'open', id, {further}, {moment(now)} from {table(kind)} "
+            f"where {is_open(kind, account_id=self._account_id)} and ({earlier}) "
+            f"and id not in (select object_id from stripe_sync.pending where {mine} and purpose in {ONE_BY_ONE})"
         )
-        query = f"select epoch(min(created))::bigint from {table(kind)} where _account_id = ? and _deleted_at is null and ({states})"
-        found = self._all(query)[0][0]
-        return None if found is None else int(found)
+
+    def told_of(self, kind: ObjectType) -> list[str]:
+        """List the objects that are to be read again because an event told of them."""
+        return [
+            row[0]
+            for row in self._all(
+                "select object_id from stripe_sync.pending where account_id = ? and type = ? and purpose = 'object'", kind.name
+            )
+        ]
+
+    def strike_read(self, kind: ObjectType) -> None:
+        """Strike out the notes of objects that have been read since they were noted, in a list say."""
+        mine = f"p.account_id = {literal(self._account_id)} and p.type = {literal(kind.name)} and p.purpose in {ONE_BY_ONE}"
+        self._connection.execute(
+            f"delete from stripe_sync.pending p using {table(kind)} t where {mine} "
+            f"and t.id = p.object_id and t._account_id = p.account_id and t._synced_at > p.noted_at"
+        )
 
     def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, [self._account_id, *values]).fetchall()

@@ -71,3 +71,8 @@ def _definition(column: Column) -> str:
     # zstd, because nested objects repeat themselves from row to row.
     compression = " using compression zstd" if column.kind is Kind.JSON else ""
     return f"{SQL_TYPES[column.kind]}{compression}"
+
+
+def moment(seconds: float) -> str:
+    """Write a time (seconds since 1970) as rows have it, so that equal ones are equal."""
+    return f"make_timestamptz({round(seconds * 1e6)})"

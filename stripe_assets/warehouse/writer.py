@@ -26,7 +26,7 @@ from stripe_assets.warehouse.families import Family, forget_orphans
 from stripe_assets.warehouse.ledger import Ledger
 from stripe_assets.warehouse.misfits import Fitting, Misfit
 from stripe_assets.warehouse.private import NOTHING_PRIVATE, Private
-from stripe_assets.warehouse.tables import literal, received
+from stripe_assets.warehouse.tables import literal, moment, received
 
 CHUNK = 32_000_000
 """Bytes of JSON that one transaction writes at most, about 10,000 charges. Ten times as much is slower and takes 1.2 to
@@ -65,7 +65,7 @@ class Writer:
         self.channel: Channel[Delivery] = Channel(CAPACITY * part, weigh=lambda delivery: delivery.weight)
         self._database = database
         self._catalog = catalog
-        self._account_id = account_id
+        self.account_id = account_id
         self._selected = selected
         self._keep_raw = keep_raw
         self._private = private
@@ -127,37 +127,33 @@ class Writer:
 
     async def books(self, work: Callable[[Ledger], T]) -> T:
         """Run work on the account's books in one transaction."""
-        return await self.call(lambda connection: work(Ledger(connection, self._account_id)))
+        return await self.call(lambda connection: work(Ledger(connection, self.account_id)))
 
     def close(self) -> None:
         """Let the thread finish what it is writing, and end it."""
         self._thread.shutdown(wait=True)
 
-    def apply_changes(
-        self, connection: duckdb.DuckDBPyConnection, *, now: float, read_again: frozenset[str], forget_before: int
-    ) -> dict[str, int]:
+    def apply_changes(self, connection: duckdb.DuckDBPyConnection, *, now: float, forget_before: int) -> dict[str, int]:
         """Turn the stored events into rows, deletions and notes of what to read again; all within one transaction.
 
-        Rows are dated `now` (seconds since 1970).
-        Objects of the types in `read_again` were read while events were happening: their rows may be newer.
-        Returns rows written by type.
+        Rows are dated `now` (seconds since 1970). Returns rows written by type.
         """
         rows: dict[str, int] = defaultdict(int)
-        for kind in kinds_changed(connection, self._catalog, account_id=self._account_id):
+        for kind in kinds_changed(connection, self._catalog, account_id=self.account_id):
             if kind.name in self._selected:
                 verdicts = Verdicts(
                     connection,
                     kind,
-                    account_id=self._account_id,
+                    account_id=self.account_id,
                     api_version=self._catalog.api_version,
                     now=now,
-                    trust_payloads=kind.name not in read_again and not self._requests_children(kind),
+                    trust_payloads=not self._requests_children(kind),
                 )
                 self._store_rows(connection, kind, load.fetched(connection, verdicts.payloads), rows)
                 verdicts.settle(connection, self._catalog.children(kind.name))
                 for child in self._catalog.children(kind.name):
-                    forget_orphans(connection, self._catalog, child, account_id=self._account_id)
-        forget_applied(connection, account_id=self._account_id, before=forget_before)
+                    forget_orphans(connection, self._catalog, child, account_id=self.account_id)
+        forget_applied(connection, account_id=self.account_id, before=forget_before)
         return rows
 
     def _requests_children(self, kind: ObjectType) -> bool:
@@ -177,7 +173,7 @@ class Writer:
 
     def _store(self, batch: Sequence[Delivery], connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
         batch = self._private.cleaned(batch)
-        ledger = Ledger(connection, self._account_id)
+        ledger = Ledger(connection, self.account_id)
         rows: dict[str, int] = defaultdict(int)
         by_type: dict[str, list[Objects]] = defaultdict(list)
         for delivery in batch:
@@ -199,7 +195,9 @@ class Writer:
             return
         read_at = list(chain.from_iterable([delivery.read_at] * len(delivery.objects) for delivery in deliveries))
         parents = list(chain.from_iterable([delivery.parent_id] * len(delivery.objects) for delivery in deliveries))
-        told = [noted.object_id for noted in (delivery.progress for delivery in deliveries) if _is_of_one(noted)]
+        told = [noted.object_id for noted in (delivery.progress for delivery in deliveries) if _is_told_of(noted)]
+        if any(isinstance(delivery.progress, PendingProgress) and delivery.progress.purpose == "stretch" for delivery in deliveries):
+            told += Ledger(connection, self.account_id).told_of(kind)
         self._store_rows(connection, kind, load.incoming(objects, read_at, parents), rows, told=told)
 
     def _store_rows(
@@ -215,12 +213,12 @@ class Writer:
 
         `told`: those that are known to have changed (none: all).
         """
-        ledger = Ledger(connection, self._account_id)
+        ledger = Ledger(connection, self.account_id)
         staged = load.stage(
             connection,
             kind,
             objects,
-            account_id=self._account_id,
+            account_id=self.account_id,
             keep_raw=self._keep_raw,
             fitting=self._fittings.setdefault(kind.name, Fitting(received(kind))),
             on_unreadable=partial(ledger.bury_unreadable, kind),
@@ -241,7 +239,7 @@ class Writer:
         children = self._catalog.children(kind.name)
         if not children:
             return None
-        return Family(connection, kind, children, account_id=self._account_id, selected=self._selected, begun=self.begun)
+        return Family(connection, kind, children, account_id=self.account_id, selected=self._selected, begun=self.begun)
 
     def _note_misfits(self, ledger: Ledger, kind: ObjectType, misfits: Sequence[Misfit]) -> None:
         ledger.note_misfits(kind, misfits)
@@ -251,16 +249,16 @@ class Writer:
 
     def _store_events(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Changes]) -> None:
         for delivery in deliveries:
-            store_events(connection, delivery.events, delivery.since, self._catalog, account_id=self._account_id)
+            store_events(connection, delivery.events, delivery.since, self._catalog, account_id=self.account_id)
 
     def _store_gone(self, connection: duckdb.DuckDBPyConnection, deliveries: Sequence[Gone]) -> None:
         for gone in deliveries:
-            read_at = load.moment(gone.read_at)
+            read_at = moment(gone.read_at)
             source = f"select {literal(gone.object_id)} as id, {read_at} as deleted_at, {read_at} as read_at"
             children = self._catalog.children(gone.kind.name)
-            load.mark_deleted(connection, gone.kind, source, account_id=self._account_id, children=children)
+            load.mark_deleted(connection, gone.kind, source, account_id=self.account_id, children=children)
             for child in children:
-                forget_orphans(connection, self._catalog, child, account_id=self._account_id)
+                forget_orphans(connection, self._catalog, child, account_id=self.account_id)
 
     def _store_progress(self, connection: duckdb.DuckDBPyConnection, ledger: Ledger, batch: Sequence[Delivery]) -> None:
         slices: dict[ObjectType, list[SliceProgress]] = defaultdict(list)
@@ -279,15 +277,15 @@ class Writer:
             if progress.done and not progress.missing and progress.number is not None and progress.purpose == "children":
                 told[progress.kind].append(progress.number)
         for kind, numbers in told.items():
-            load.forget_unseen_children(connection, kind, numbers, account_id=self._account_id)
+            load.forget_unseen_children(connection, kind, numbers, account_id=self.account_id)
         ledger.answered(answered)
         for delivery in batch:
             if isinstance(delivery, ListDone):
-                ledger.finish(delivery.kind, created_from=delivery.created_from, whole=delivery.whole, spare=delivery.spare)
+                ledger.finish(delivery.kind, created_from=delivery.created_from, whole=delivery.whole, at=delivery.at, spare=delivery.spare)
                 if delivery.whole:
-                    forget_orphans(connection, self._catalog, delivery.kind, account_id=self._account_id)
+                    forget_orphans(connection, self._catalog, delivery.kind, account_id=self.account_id)
 
 
-def _is_of_one(progress: SliceProgress | PendingProgress | None) -> TypeGuard[PendingProgress]:
-    """Say whether an object was asked for by its id, because something has changed."""
+def _is_told_of(progress: SliceProgress | PendingProgress | None) -> TypeGuard[PendingProgress]:
+    """Say whether an object was asked for by its id, because an event says that it has changed."""
     return isinstance(progress, PendingProgress) and progress.purpose == "object"

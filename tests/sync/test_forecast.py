@@ -175,8 +175,17 @@ def test_rest_of_an_interrupted_reading_is_what_is_not_stored() -> None:
 
 
 def test_what_an_earlier_run_has_left_to_ask_for_is_asked_for() -> None:
-    found = situation(Way.CATCH_UP, charges=Numbers(readings=(Figure(900),), noted=3, again=Figure(4)))
-    assert requests(found) == {"charges": 7}
+    found = situation(Way.CATCH_UP, quotes=Numbers(readings=(Figure(900),), noted=3, again=Figure(4)))
+    assert requests(found)["quotes"] == 7
+
+
+def test_what_is_to_be_read_again_lies_together_and_takes_a_page_for_several() -> None:
+    """In the newest part of the list at least; of a short list, in all of it."""
+    again = {100_000: {1: 1, 60: 10, 600: 100}, 300: {1: 1, 60: 60 / 21}}
+    for stored, expected in again.items():
+        for changed, pages in expected.items():
+            found = situation(Way.CATCH_UP, charges=Numbers(readings=(Figure(stored),), again=Figure(changed)))
+            assert requests(found)["charges"] == pytest.approx(pages), (stored, changed)
 
 
 def test_refused_type_takes_the_request_that_is_refused_and_its_children_none() -> None:
@@ -185,15 +194,15 @@ def test_refused_type_takes_the_request_that_is_refused_and_its_children_none() 
 
 
 def test_catch_up_reads_events_and_again_what_they_do_not_tell() -> None:
-    """Five objects by id, two pages of events, the newest transactions with the pending ones before, a list of which nothing tells."""
+    """Five objects by a page of their list, two pages of events, three of the newest transactions, a list of which nothing tells."""
     told = Numbers(readings=(Figure(900),), changed=Figure(8), again=Figure(5))
     listed = Numbers(readings=(Figure(900),), onward=Figure(150), new=Figure(80))
     found = situation(Way.CATCH_UP, charges=told, balance_transactions=listed, webhook_endpoints=rows(120), events=Figure(101))
     found = replace(found, ways={**found.ways, "webhook_endpoints": Way.WHOLE})  # nothing tells of them
     kinds = {kind.name: kind for kind in found.kinds}
     assert (kinds["charges"].fresh, kinds["balance_transactions"].fresh) == (Fresh.EVENTS, Fresh.CREATED)
-    assert requests(found) == {"charges": 5, "balance_transactions": 3, "webhook_endpoints": 2}
-    assert forecast(found, LIMITS).requests == Figure(5 + 3 + 2 + 2 + len(OWN))
+    assert requests(found) == {"charges": 1, "balance_transactions": 3, "webhook_endpoints": 2}
+    assert forecast(found, LIMITS).requests == Figure(1 + 3 + 2 + 2 + len(OWN), Sure.ESTIMATED)
 
 
 def test_children_of_what_has_changed_are_asked_for_again() -> None:

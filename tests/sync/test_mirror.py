@@ -16,8 +16,8 @@ from stripe_assets.simulator.faults import NAMES as FAULTS
 
 BELOW = "customer_balance_transactions"
 """A type that is asked for customer by customer."""
-HANDFUL = 6
-"""Requests of a run that finds nothing new: the account, the events before and after, and two lists without events."""
+HANDFUL = 7
+"""Requests of a run that finds nothing new: the account, the events before and after, two lists without events, and what is open."""
 
 
 def world(tmp_path: Path, *, customers: int = 60, seed: int = 3, **options: object) -> World:

@@ -84,17 +84,15 @@ def test_as_much_time_before_is_looked_at_as_has_gone_by_since(connection: duckd
     assert [counted(connection, "charges", newest=NOW + gone)["charges"].recent for gone in (0, 6_000, 60_000)] == [0, 2, 3]
 
 
-def test_rows_that_a_catch_up_reads_again_begin_with_the_oldest_that_may_change(connection: duckdb.DuckDBPyConnection) -> None:
-    put(
-        connection,
-        "balance_transactions",
-        {"created": NOW - 300, "status": "available"},
-        {"created": NOW - 200, "status": "pending"},
-        {"created": NOW - 100, "status": "available"},
-        {"created": NOW, "status": "available"},
-    )
+def test_list_is_read_on_from_the_newest_and_what_may_change_is_read_again(connection: duckdb.DuckDBPyConnection) -> None:
+    """One by one where few of them are together, else by a page of the list."""
+    waits, done = {"status": "pending"}, {"status": "available"}
+    near = [{"created": NOW - 9_000 - number, **waits} for number in range(5)]
+    between = [{"created": NOW - 5_000 - number, **done} for number in range(100)]
+    put(connection, "balance_transactions", *near, *between, {"created": NOW - 200, **waits}, {"created": NOW, **done})
     checkpoint(connection, "balance_transactions")
-    assert counted(connection, "balance_transactions")["balance_transactions"].onward == 3
+    found = counted(connection, "balance_transactions")["balance_transactions"]
+    assert (found.onward, found.open) == (1, 2)
 
 
 def test_interrupted_reading_has_stored_what_was_read_since_it_began(connection: duckdb.DuckDBPyConnection) -> None:

@@ -20,6 +20,7 @@ from stripe_assets.warehouse.misfits import MISFIT, Misfit
 from stripe_assets.warehouse.notes import Pending
 
 ACCOUNT = "acct_1"
+NOW = 1_790_000_000.0
 CATALOG = load()
 CHARGES, CUSTOMERS, METHODS, LINES = (
     CATALOG[name] for name in ("charges", "customers", "customer_cash_balance_transactions", "invoice_lines")
@@ -102,7 +103,7 @@ def test_newest_object_of_a_list_is_remembered_and_never_goes_back(connection: d
     for newest in (70, 60, None):
         ledger.save_slices(CHARGES, [SliceProgress((SliceRange(0),), 0, "a", False, newest=newest)])
     assert ledger.checkpoints()["charges"].created_from == 70
-    ledger.finish(CHARGES, created_from=65, whole=False)
+    ledger.finish(CHARGES, created_from=65, whole=False, at=NOW)
     assert ledger.checkpoints()["charges"].created_from == 70
 
 
@@ -115,7 +116,7 @@ def test_beginning_forgets_what_was_known_of_the_type_alone(connection: duckdb.D
     begin(ledger, CHARGES, CUSTOMERS)
     for kind in (CHARGES, CUSTOMERS):
         ledger.save_slices(kind, [progress(0, WHOLE, cursor="a")])
-        ledger.finish(kind, created_from=5, whole=False)
+        ledger.finish(kind, created_from=5, whole=False, at=NOW)
     begin(ledger, CHARGES, events_from=20, since=3)
     charges, customers = (ledger.checkpoints()[name] for name in ("charges", "customers"))
     assert (charges.state, charges.events_from, charges.created_from, charges.since, charges.started_at) == (BACKFILL, 20, None, 3, BEGAN)
@@ -127,7 +128,7 @@ def test_position_in_the_events_never_goes_back(connection: duckdb.DuckDBPyConne
     ledger = Ledger(connection, ACCOUNT)
     begin(ledger, CHARGES)
     for newest, position in ((30, 30), (20, 30), (None, 30)):
-        ledger.caught_up([CHARGES], events_from=newest)
+        ledger.caught_up([CHARGES], events_from=newest, at=NOW)
         assert ledger.checkpoints()["charges"].events_from == position
 
 
@@ -140,9 +141,9 @@ def test_what_a_whole_reading_did_not_see_is_gone_and_no_more(connection: duckdb
     store("charges", {"id": "ch_seen"}, read_at=began)
     store("charges", {"id": "ch_other"}, read_at=began - 1, account_id="acct_2")
     store("customers", {"id": "cus_old"}, read_at=began - 1)
-    ledger.finish(CHARGES, created_from=None, whole=False)
+    ledger.finish(CHARGES, created_from=None, whole=False, at=NOW)
     assert connection.execute("select count(*) from stripe.charges where _deleted_at is not null").fetchall() == [(0,)]
-    ledger.finish(CHARGES, created_from=None, whole=True)
+    ledger.finish(CHARGES, created_from=None, whole=True, at=NOW)
     assert connection.execute("select id from stripe.charges where _deleted_at is not null").fetchall() == [("ch_old",)]
     assert connection.execute("select count(*) from stripe.customers where _deleted_at is not null").fetchall() == [(0,)]
     assert ledger.slices(CHARGES) == []
@@ -195,15 +196,30 @@ def test_newer_note_about_a_parent_replaces_the_older(connection: duckdb.DuckDBP
     assert [(note.object_id, note.cursor) for note in notes] == [("in_1", "il_2")]
 
 
-def test_oldest_open_object_says_from_when_on_to_read_again(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
-    """An open checkout session changes without an event: the list is read from it on."""
+def test_what_may_change_without_an_event_is_noted_to_be_read_again(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
+    """An open checkout session is completed without an event; a complete one stays as it is."""
     ledger, sessions = Ledger(connection, ACCOUNT), CATALOG["checkout_sessions"]
-    assert ledger.oldest_open(sessions) is None
-    described = [("cs_1", 10, "complete"), ("cs_2", 20, "open"), ("cs_3", 30, "open")]
-    store("checkout_sessions", *({"id": name, "created": created, "status": status} for name, created, status in described))
-    store("checkout_sessions", {"id": "cs_4", "created": 5, "status": "open"}, account_id="acct_2")
-    assert ledger.oldest_open(sessions) == 20
-    assert ledger.oldest_open(CHARGES) is None
+    described = [("cs_1", "complete", 100), ("cs_2", "open", 100), ("cs_3", "open", 500), ("cs_4", "open", 400)]
+    for name, status, read_at in described:
+        store("checkout_sessions", {"id": name, "created": 10, "status": status}, read_at=read_at)
+    store("checkout_sessions", {"id": "cs_5", "created": 5, "status": "open"}, account_id="acct_2")
+    for _ in range(2):
+        ledger.pend_open(sessions, now=600.0, read_before=450.0, payloads_at=None)
+    assert {note.object_id for note in ledger.pending(sessions, "open", after=-1, most=9)[0]} == {"cs_2", "cs_4"}
+    ledger.pend_open(sessions, now=600.0, read_before=450.0, payloads_at=500.0)
+    assert {note.object_id for note in ledger.pending(sessions, "open", after=-1, most=9)[0]} == {"cs_2", "cs_3", "cs_4"}
+    ledger.pend_open(CHARGES, now=600.0, read_before=450.0, payloads_at=None)
+    assert ledger.pending(CHARGES, "open", after=-1, most=9) == ([], 0)
+
+
+def test_what_was_read_since_it_was_noted_need_not_be_asked_for(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
+    """A page of a list has brought it; what was read before the note has not seen what the note is about."""
+    ledger, sessions = Ledger(connection, ACCOUNT), CATALOG["checkout_sessions"]
+    store("checkout_sessions", *({"id": name, "created": 10, "status": "open"} for name in ("cs_1", "cs_2")), read_at=100.0)
+    ledger.pend_open(sessions, now=600.0, read_before=450.0, payloads_at=None)
+    store("checkout_sessions", {"id": "cs_1", "created": 10, "status": "open"}, read_at=601.0)
+    ledger.strike_read(sessions)
+    assert [note.object_id for note in ledger.pending(sessions, "open", after=-1, most=9)[0]] == ["cs_2"]
 
 
 def test_dead_letters_are_kept_until_their_requests_are_made_again(connection: duckdb.DuckDBPyConnection) -> None:
@@ -262,7 +278,7 @@ def test_what_belongs_to_parents_that_have_not_answered_is_not_taken_for_gone(co
     answered = PendingProgress(notes["cus_1"], METHODS, "children", "cus_1")
     absent = PendingProgress(notes["cus_2"], METHODS, "children", "cus_2", missing=True)
     ledger.answered([answered, absent])
-    ledger.finish(METHODS, created_from=None, whole=True)
+    ledger.finish(METHODS, created_from=None, whole=True, at=NOW)
     gone = f"select id from stripe.{METHODS.name} where _deleted_at is not null"
     assert connection.execute(gone).fetchall() == [("ccsbtxn_1",)]
     assert ledger.kinds_pending() == {(METHODS.name, "children")}, "who has not answered is asked again"
@@ -273,7 +289,7 @@ def test_what_was_not_asked_for_is_spared(connection: duckdb.DuckDBPyConnection,
     ledger, began = Ledger(connection, ACCOUNT), BEGAN.timestamp()
     begin(ledger, CUSTOMERS)
     store("customers", {"id": "cus_1"}, {"id": "cus_2", "test_clock": "clock_1"}, read_at=began - 1)
-    ledger.finish(CUSTOMERS, created_from=None, whole=True, spare="test_clock")
+    ledger.finish(CUSTOMERS, created_from=None, whole=True, at=NOW, spare="test_clock")
     assert connection.execute("select id from stripe.customers where _deleted_at is not null").fetchall() == [("cus_1",)]
 
 
@@ -283,14 +299,12 @@ def test_what_a_list_leaves_out_is_noted_to_be_read_by_its_id(connection: duckdb
     store("reviews", {"id": "prv_1"}, read_at=began - 1)
     store("reviews", {"id": "prv_2"}, read_at=began + 1)
     for _ in range(2):
-        ledger.finish(reviews, created_from=None, whole=True)
+        ledger.finish(reviews, created_from=None, whole=True, at=NOW)
     assert connection.execute("select count(*) from stripe.reviews where _deleted_at is not null").fetchall() == [(0,)]
     assert [note.object_id for note in ledger.pending(reviews, "object", after=-1, most=9)[0]] == ["prv_1"]
 
 
-def test_news_below_parents_are_asked_for_from_the_newest_known_on_or_the_oldest_open(
-    connection: duckdb.DuckDBPyConnection, store: Any
-) -> None:
+def test_news_below_parents_are_asked_for_from_the_newest_known_on(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
     """And who has not answered yet keeps the note that reaches further back."""
     ledger, transactions = Ledger(connection, ACCOUNT), CATALOG["treasury_transactions"]
     store("treasury_financial_accounts", {"id": "fa_1"}, {"id": "fa_2"})
@@ -302,7 +316,7 @@ def test_news_below_parents_are_asked_for_from_the_newest_known_on_or_the_oldest
     store(transactions.name, {"id": "trxn_3", "created": 5000, "status": "posted"}, {"id": "trxn_4", "created": 3000, "status": "open"})
     ledger.pend_news(transactions, now=6000.0)
     found = {note.object_id: note.further for note in ledger.pending(transactions, "children", after=-1, most=9)[0]}
-    assert found == {notes[1].object_id: {"created[gte]": "940"}, notes[0].object_id: {"created[gte]": "3000"}}
+    assert found == {notes[1].object_id: {"created[gte]": "940"}, notes[0].object_id: {"created[gte]": "4940"}}
 
 
 def test_each_time_that_a_list_is_read_has_slices_of_its_own(connection: duckdb.DuckDBPyConnection) -> None:
@@ -319,6 +333,8 @@ def test_each_time_that_a_list_is_read_has_slices_of_its_own(connection: duckdb.
 
 def test_open_may_mean_that_something_is_not_there_yet(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
     """As an invoice item is open while it is on no invoice."""
-    sessions = replace(CATALOG["checkout_sessions"], open={"invoice": ()})
-    store("checkout_sessions", {"id": "cs_1", "created": 10, "invoice": "in_1"}, {"id": "cs_2", "created": 20, "invoice": None})
-    assert Ledger(connection, ACCOUNT).oldest_open(sessions) == 20
+    ledger, sessions = Ledger(connection, ACCOUNT), replace(CATALOG["checkout_sessions"], open={"invoice": ()})
+    described = [{"id": "cs_1", "created": 10, "invoice": "in_1"}, {"id": "cs_2", "created": 20, "invoice": None}]
+    store("checkout_sessions", *described, read_at=100.0)
+    ledger.pend_open(sessions, now=600.0, read_before=450.0, payloads_at=None)
+    assert [note.object_id for note in ledger.pending(sessions, "open", after=-1, most=9)[0]] == ["cs_2"]

@@ -19,10 +19,10 @@ from stripe_assets.warehouse.load import (
     forget_vanished_children,
     incoming,
     mark_deleted,
-    moment,
     stage,
     upsert,
 )
+from stripe_assets.warehouse.tables import moment
 
 ACCOUNT = "acct_1"
 Store = Callable[..., int]

@@ -232,7 +232,7 @@ def test_end_of_a_list_counts_after_the_pages_before_it_in_the_same_chunk(databa
         assert began is not None
         ledger.begin_backfill([CUSTOMERS], now=began[0], events_from=1, since=None)
     deliver(database, page("cus_old", read_at=100.0))
-    deliver(database, page("cus_1", done=True), ListDone(CUSTOMERS, 5, whole=True))
+    deliver(database, page("cus_1", done=True), ListDone(CUSTOMERS, 5, whole=True, at=2000.0))
     found = rows(database, "select id, _deleted_at is null from stripe.customers order by 1")
     assert found == [("cus_1", True), ("cus_old", False)]
     assert rows(database, "select state, created_from from stripe_sync.checkpoints") == [("complete", 5)]
