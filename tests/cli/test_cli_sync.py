@@ -6,7 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 from stripe_assets.catalog.types import load
+from stripe_assets.commands.console import rounded
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.keys import DEFAULT_KEY
 from stripe_assets.simulator.server import Serving, serving
@@ -92,6 +95,37 @@ def test_status_tells_which_types_were_never_mirrored(run: Run) -> None:
     run("sync", "coupons", "--no-limit")
     states = {row["type"]: row["state"] for row in json.loads(run("status", "--json").stdout)["types"]}
     assert (states.pop("coupons"), set(states.values())) == ("complete", {"never mirrored"})
+    rows = run("status", "--all").stdout.splitlines()
+    assert sum("never mirrored" in line for line in rows) == len(states)
+
+
+def test_status_folds_what_was_never_mirrored_into_a_line(run: Run) -> None:
+    """Who mirrors five types wants to see five, and not to look for them among 123."""
+    run("sync", "coupons", "products", "--no-limit")
+    lines = run("status").stdout.splitlines()
+    never = [line for line in lines if "never mirrored" in line]
+    others = len(load().names) - 2
+    assert len(never) == 1
+    assert (
+        never[0].startswith(f"{others} types were never mirrored: ") and f"and {others - 3} more; `stripe-assets status --all`" in never[0]
+    )
+    assert len(lines) <= 8
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (119.0, "119 s"),
+        (187.0, "3 min"),
+        (7200.0, "2 h"),
+        (100_000.0, "28 h"),
+        (172_800.0, "2 days"),
+        (2_000_000.0, "23 days"),
+    ],
+)
+def test_lag_has_a_unit(seconds: float, text: str) -> None:
+    assert rounded(seconds) == text
 
 
 def test_what_fits_no_column_is_told_after_the_sync(run: Run) -> None:
