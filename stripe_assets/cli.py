@@ -110,7 +110,8 @@ def plan(
 ) -> None:
     """Forecast what `sync` with the same options would take: requests, time, share of what Stripe allots.
 
-    Looks at the mirror, and where that does not know at a few pages of each list. Reads the variables of `sync`.
+    Looks at the mirror, and where that does not know at a few pages of each list. Reads the variables of `sync`; several accounts
+    have a line each.
     """
     with told(debug=context.obj):
         from stripe_assets.commands.plan import plan as run

@@ -8,6 +8,8 @@ from rich.table import Table
 
 PLAIN_WIDTH = 110
 """Columns where no terminal says how many it has; the widest table of ours needs 100."""
+MOST_SHOWN = 50
+"""Accounts that are listed one by one; of more, only those of which something is missing are named."""
 
 
 def errors_console() -> Console:

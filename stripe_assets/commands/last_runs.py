@@ -8,8 +8,7 @@ from typing import Any
 
 import duckdb
 
-from stripe_assets.commands.accounts import MOST_SHOWN
-from stripe_assets.commands.console import span
+from stripe_assets.commands.console import MOST_SHOWN, span
 from stripe_assets.sync.accounts import OWN
 from stripe_assets.warehouse import migrations
 

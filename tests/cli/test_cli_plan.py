@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stripe_assets.catalog.types import load
-from stripe_assets.commands.plan import permission, sentences, to_json
+from stripe_assets.commands.plan_told import permission, sentences, to_json
 from stripe_assets.limits.limiter import Limits
 from stripe_assets.simulator.server import Serving
 from stripe_assets.sync.figures import Figure, Sure
