@@ -36,7 +36,7 @@ def plan(settings: Settings, types: Iterable[str], *, full_refresh: bool, since:
     if as_json:
         typer.echo(json.dumps(to_json(made, settings)))
     else:
-        show(made, results_console())
+        show(made, results_console(), asked=frozenset(types))
     refused = [one for one in made.sync.types if one.way is Way.REFUSED]
     for one in refused:
         tell(f"stripe-assets: {one.type} would be skipped: {one.reason}")

@@ -4,12 +4,14 @@ What is forecast and how belongs in `sync.plan`; several accounts are told of in
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from rich.console import Console
 
 from stripe_assets.catalog.allocation import DAYS, LEAST_READS, READS_PER_TRANSACTION
+from stripe_assets.catalog.types import load
+from stripe_assets.commands.because import because
 from stripe_assets.commands.console import figures_table, span
 from stripe_assets.sync.figures import Figure, Sure
 from stripe_assets.sync.forecast import TypeForecast, Way
@@ -25,8 +27,11 @@ MEANING = {
 }
 
 
-def show(made: Plan, out: Console) -> None:
-    """Print the table of types, the totals, and what they mean for the limit and the allotment."""
+def show(made: Plan, out: Console, *, asked: Collection[str] = ()) -> None:
+    """Print the table of types, the totals, and what they mean for the limit and the allotment.
+
+    Why types are in it that were not among those `asked` for is said as well.
+    """
     table = figures_table("type", "how", "objects", "requests", "seconds", "", words=2)
     for one in made.sync.types:
         objects = str(one.rows) if one.rows is not None else "unknown"
@@ -37,7 +42,7 @@ def show(made: Plan, out: Console) -> None:
     table.add_row("total", "", "", str(made.sync.requests), _seconds(made.sync.seconds), made.sync.requests.sure, style="bold")
     out.print(table)
     out.print("")
-    for line in sentences(made):
+    for line in (*because(load(), asked, [one.type for one in made.sync.types]), *sentences(made)):
         out.print(line, markup=False, soft_wrap=True)
 
 

@@ -85,6 +85,15 @@ def test_what_the_key_and_the_account_lack_is_skipped_with_its_reason_and_listed
     assert [name for name in sorted(refused) if f"{name} is skipped: " not in shown] == []
 
 
+def test_type_that_was_not_asked_for_is_told_with_its_reason(run: Run) -> None:
+    """Whoever types `customers` and finds two types in the table should not have to look for why in the documentation."""
+    shown = run("sync", "customers", "--no-limit").stdout
+    assert "test_helpers_test_clocks is read as well, because customers that belong to one are in no other list" in shown
+    below = run("plan", "customer_tax_ids").stdout
+    assert "customers is read as well, because customer_tax_ids are asked for by it\n" in below
+    assert "is read as well" not in run("sync", "coupons", "--no-limit").stdout
+
+
 def test_status_before_the_first_sync_says_what_to_run(run: Run) -> None:
     result = run("status")
     assert result.exit_code == 1
