@@ -34,6 +34,7 @@ def test_sync_prints_one_json_object_that_tells_all_types(run: Run, stripe: Serv
     summary = json.loads(result.stdout)
     assert [row["type"] for row in summary["types"]] == list(load().names)
     assert {row["state"] for row in summary["types"]} == {"complete"}
+    assert [row["type"] for row in summary["types"] if row["misfits"]] == [], "whoever tries the simulator is told of no fault of its own"
     assert (summary["complete"], summary["account_id"]) == (True, stripe.account.id)
     assert summary["throttled"] == summary["limiter"]["throttled"] == {}
     assert (summary["limiter"]["limit"], summary["limiter"]["in_flight"]) == (None, 0)
