@@ -110,7 +110,8 @@ def plan(
 ) -> None:
     """Forecast what `sync` with the same options would take: requests, time, share of what Stripe allots.
 
-    Looks at the mirror, and where that does not know at a few pages of each list. Reads the variables of `sync`.
+    Looks at the mirror, and where that does not know at a few pages of each list. Reads the variables of `sync`; several accounts
+    have a line each.
     """
     with told(debug=context.obj):
         from stripe_assets.commands.plan import plan as run
@@ -130,9 +131,10 @@ def plan(
 @app.command()
 def status(
     context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="List also the types that were never mirrored.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object, and nothing else.")] = False,
 ) -> None:
-    """Show what is mirrored: rows, last sync, state, lag and dead letters by type.
+    """Show what is mirrored: each account's last run; rows, last sync, state, lag and dead letters by type.
 
     Reads the file that STRIPE_DUCKDB names (data/stripe.duckdb).
     """
@@ -140,7 +142,7 @@ def status(
         from stripe_assets.commands.status import status as run
         from stripe_assets.sync.settings import duckdb_path
 
-        run(duckdb_path(os.environ), as_json=as_json, debug=context.obj)
+        run(duckdb_path(os.environ), everything=everything, as_json=as_json, debug=context.obj)
 
 
 @app.command()

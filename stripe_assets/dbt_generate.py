@@ -208,12 +208,12 @@ def _references(kind: ObjectType, catalog: Catalog) -> Iterator[tuple[str, Objec
             yield name, targets[column.name]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the files, or with `--check` only name those that differ; give the exit status."""
+def main(arguments: list[str] | None = None, *, project: Path = PROJECT) -> int:
+    """Write the files into the dbt project, or with `--check` only name those that differ; give the exit status."""
     parser = argparse.ArgumentParser(prog="python -m stripe_assets.dbt_generate", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 naming each file that differs")
     check = parser.parse_args(arguments).check
-    paths = differing(load(), PROJECT) if check else write(load(), PROJECT)
+    paths = differing(load(), project) if check else write(load(), project)
     for path in paths:
         print(f"dbt/{path.as_posix()} {'differs from the catalog' if check else 'written'}")
     return 1 if check and paths else 0

@@ -63,17 +63,17 @@ def _kept(kind: ObjectType) -> str:
     return BY[kind.fresh] + ("; again while it is open" if kind.open and kind.fresh is Fresh.CREATED else "")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the page, or with `--check` only say whether it differs; give the exit status."""
+def main(arguments: list[str] | None = None, *, file: Path = FILE) -> int:
+    """Write the page to `file`, or with `--check` only say whether it differs; give the exit status."""
     parser = argparse.ArgumentParser(prog="python -m stripe_assets.catalog.document", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the file differs")
     check = parser.parse_args(arguments).check
     text = document(load())
-    if FILE.is_file() and FILE.read_text() == text:
+    if file.is_file() and file.read_text() == text:
         return 0
     if not check:
-        FILE.write_text(text)
-    print(f"docs/{FILE.name} {'differs from the catalog' if check else 'written'}")
+        file.write_text(text)
+    print(f"docs/{file.name} {'differs from the catalog' if check else 'written'}")
     return 1 if check else 0
 
 

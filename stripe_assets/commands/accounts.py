@@ -11,7 +11,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from stripe_assets.commands.console import figures_table, results_console, span
+from stripe_assets.commands.console import MOST_SHOWN, figures_table, results_console, span
 from stripe_assets.commands.endings import INCOMPLETE, tell
 from stripe_assets.sync.accounts import Outcome, Platform
 from stripe_assets.sync.engine import Summary
@@ -19,8 +19,6 @@ from stripe_assets.sync.settings import Settings
 
 LINE = 2.0
 """Seconds between two lines about how far it is."""
-MOST_SHOWN = 50
-"""Accounts that are listed one by one; of more, only those of which something is missing are named."""
 
 
 def sync_accounts(

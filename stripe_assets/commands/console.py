@@ -8,6 +8,8 @@ from rich.table import Table
 
 PLAIN_WIDTH = 110
 """Columns where no terminal says how many it has; the widest table of ours needs 100."""
+MOST_SHOWN = 50
+"""Accounts that are listed one by one; of more, only those of which something is missing are named."""
 
 
 def errors_console() -> Console:
@@ -59,3 +61,11 @@ def span(seconds: float) -> str:
         return f"{seconds / 86_400:.0f} days"
     text = str(timedelta(seconds=round(seconds)))
     return text.removeprefix("0:").removeprefix("0")
+
+
+def rounded(seconds: float) -> str:
+    """Spell about how long something is ago, with its unit: 42 s, 7 min, 5 h, 3 days."""
+    for size, unit, most in ((1, "s", 120), (60, "min", 120), (3600, "h", 48)):
+        if seconds < size * most:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"

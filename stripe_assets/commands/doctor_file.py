@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from fcntl import LOCK_NB, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
@@ -12,8 +12,9 @@ import duckdb
 from stripe_assets.catalog.types import Catalog
 from stripe_assets.commands.endings import COULD_NOT_RUN, WRONG_USAGE
 from stripe_assets.commands.findings import Finding, ok, warning, wrong
+from stripe_assets.commands.last_runs import LastRun
 from stripe_assets.commands.mirrored import reading
-from stripe_assets.commands.status import LastRun, TypeStatus
+from stripe_assets.commands.status import NEVER, TypeStatus
 from stripe_assets.commands.status import read as read_status
 from stripe_assets.errors import MirrorError, WarehouseBusy, WarehouseNewer
 from stripe_assets.sync.permissions import Example
@@ -134,8 +135,8 @@ def _state(path: Path, catalog: Catalog, *, now: datetime) -> Iterator[Finding]:
         if not migrations.version(connection):
             return
         letters = standing(connection)
-    run, types = read_status(path, catalog, now=now)
-    yield from _last_run(run)
+    runs, types = read_status(path, catalog, now=now)
+    yield from _last_runs(runs)
     yield from _types(types)
     again = sum(one.count for one in letters if one.again)
     if again:
@@ -146,16 +147,21 @@ def _state(path: Path, catalog: Catalog, *, now: datetime) -> Iterator[Finding]:
             yield warning(AREA, f"{one.type}: {one.reason} ({one.count:,} such)", f"`stripe-assets sync --full-refresh {one.type}`")
 
 
-def _last_run(run: LastRun | None) -> Iterator[Finding]:
-    if run is None:
-        return
-    said = f"the last run, of {run.started_at:%Y-%m-%d %H:%M:%S} UTC, "
-    if run.state == "interrupted":
-        yield warning(AREA, f"{said}was interrupted", "`stripe-assets sync` goes on where it was")
-    elif run.state == "failed":
-        yield warning(AREA, f"{said}could not be finished", "run `stripe-assets sync`: it goes on there, or says why not")
-    else:
-        yield ok(AREA, f"{said}{'is under way' if run.state == 'running' else f'is {run.state}'}")
+def _last_runs(runs: Sequence[LastRun]) -> Iterator[Finding]:
+    """Tell of each account's last run; of several accounts only what is not well with one by one."""
+    well = [run for run in runs if run.state not in ("interrupted", "failed")]
+    if len(runs) > 1 and well:
+        yield ok(AREA, f"the last runs of {len(well):,} of {len(runs):,} accounts are well")
+    for run in runs:
+        whose = f"the last run of {run.whose}" if len(runs) > 1 else "the last run"
+        said = f"{whose}, of {run.started_at:%Y-%m-%d %H:%M:%S} UTC, "
+        if run.state == "interrupted":
+            yield warning(AREA, f"{said}was interrupted", "`stripe-assets sync` goes on where it was")
+        elif run.state == "failed":
+            why = f": {run.reason}" if run.reason else ""
+            yield warning(AREA, f"{said}could not be finished{why}", "run `stripe-assets sync`: it goes on there, or says why not")
+        elif len(runs) == 1:
+            yield ok(AREA, f"{said}{'is under way' if run.state == 'running' else f'is {run.state}'}")
 
 
 def _types(types: Iterable[TypeStatus]) -> Iterator[Finding]:
@@ -169,7 +175,7 @@ def _types(types: Iterable[TypeStatus]) -> Iterator[Finding]:
         yield warning(AREA, f"not read to the end: {_names(partial)}", "`stripe-assets sync` goes on where it was")
     if skipped := by_state.get("skipped"):
         yield warning(AREA, f"skipped by the last sync: {_names(skipped)}", "`stripe-assets status` has Stripe's reasons")
-    if never := by_state.get("never mirrored"):
+    if never := by_state.get(NEVER):
         yield ok(AREA, f"{len(never)} types were never mirrored")
 
 

@@ -1,13 +1,16 @@
 """Tells how a sync ended: one line or row for each type, what it took, and what is missing and why."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 
 from stripe_assets import allowance
+from stripe_assets.catalog.types import load
+from stripe_assets.commands.because import because
 from stripe_assets.commands.console import figures_table
+from stripe_assets.sync.comparison import Comparison
 from stripe_assets.sync.engine import Summary
 from stripe_assets.sync.settings import Settings
 from stripe_assets.warehouse.ledger import TypeResult
@@ -41,8 +44,8 @@ def as_json(summary: Summary, settings: Settings) -> dict[str, Any]:
     }
 
 
-def show(summary: Summary, settings: Settings, console: Console) -> None:
-    """Print the table of types, the totals, and what held the run up."""
+def show(summary: Summary, settings: Settings, console: Console, *, asked: Collection[str] = ()) -> None:
+    """Print the table of types, the totals, what held the run up, and why types were read that were not among those `asked` for."""
     table = figures_table("type", "state", "rows", "requests", "seconds", words=2)
     for result in summary.results:
         table.add_row(result.type, result.state, f"{result.rows:,}", f"{result.requests:,}", f"{result.seconds:.1f}")
@@ -50,8 +53,17 @@ def show(summary: Summary, settings: Settings, console: Console) -> None:
     table.add_row("total", "", f"{summary.rows:,}", f"{summary.requests:,}", f"{summary.seconds:.1f}", style="bold")
     console.print(table)
     console.print(f"\n{settings.duckdb}: {summary.rows:,} rows written by {allowance.line(summary)}", markup=False, soft_wrap=True)
+    for line in because(load(), asked, [result.type for result in summary.results]):
+        console.print(line, markup=False, soft_wrap=True)
     if summary.comparison is not None:
-        console.print(f"forecast: {summary.comparison.sentence}", markup=False, soft_wrap=True)
+        console.print(forecast(summary.comparison), markup=False, soft_wrap=True)
+
+
+def forecast(found: Comparison) -> str:
+    """Tell what came of the forecast; where the mirror had nothing to make one from, who makes one."""
+    if found.from_nothing:
+        return "nothing of this was mirrored before, so no forecast was made: `stripe-assets plan` estimates what a first sync takes"
+    return f"forecast: {found.sentence}"
 
 
 def missing(summary: Summary) -> list[str]:

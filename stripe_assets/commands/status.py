@@ -1,7 +1,7 @@
 """Tells what a mirror holds and how fresh it is, from the file alone: nothing is asked of Stripe and nothing is written."""
 
 import json
-import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,15 +12,16 @@ import typer
 from rich.console import Console
 
 from stripe_assets.catalog.types import Catalog, ObjectType, load
-from stripe_assets.commands.console import errors_console, figures_table, log_to, results_console, span
+from stripe_assets.commands.console import errors_console, figures_table, log_to, results_console, rounded
+from stripe_assets.commands.last_runs import LastRun, last_runs, lines
 from stripe_assets.commands.mirrored import reading
 from stripe_assets.warehouse.tables import literal, table
 
 LAST_RESULTS = """
     with latest as (
-        select account_id, type, arg_max(t.state, r.started_at) as state, arg_max(t.reason, r.started_at) as reason,
+        select t.account_id, type, arg_max(t.state, r.started_at) as state, arg_max(t.reason, r.started_at) as reason,
             arg_max(t.request_id, r.started_at) as request_id, max(r.ended_at) as ended_at
-        from stripe_sync.run_types t inner join stripe_sync.runs r using (run_id) group by account_id, type
+        from stripe_sync.run_types t inner join stripe_sync.runs r using (run_id) group by t.account_id, type
     ), counted as (
         select *, count(*) over (partition by type) as accounts,
             count(*) filter (state <> 'complete') over (partition by type) as wanting,
@@ -36,10 +37,9 @@ LAST_RESULTS = """
 """How each type ended last; of several accounts the one with the worst end stands for all."""
 CHECKPOINTS = "select type, bool_or(state = 'backfill'), min(updated_at) from stripe_sync.checkpoints group by type"
 DEAD_LETTERS = "select type, count(*) from stripe_sync.dead_letters group by type"
-LAST_RUN = """
-    select run_id, state, started_at, ended_at, requests, seconds, json_extract(details, '$.pid')
-    from stripe_sync.runs order by started_at desc limit 1
-"""
+NEVER = "never mirrored"
+NAMED = 3
+"""Types that were never mirrored which are named; `--all` lists them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +57,30 @@ class TypeStatus:
     request_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
-    """The newest run: `running`, `complete`, `partial`, `failed` or `interrupted`."""
+def status(path: Path, *, everything: bool, as_json: bool, debug: bool) -> None:
+    """Print how each type stands, with `everything` also those that were never mirrored.
 
-    run_id: str
-    state: str
-    started_at: datetime
-    ended_at: datetime | None
-    requests: int | None
-    seconds: float | None
-
-
-def status(path: Path, *, as_json: bool, debug: bool) -> None:
-    """Print how each type stands. Raises `CommandError` where nothing is mirrored yet, and `WarehouseError`."""
+    Raises `CommandError` where nothing is mirrored yet, and `WarehouseError`.
+    """
     log_to(errors_console(), debug=debug)
-    run, types = read(path, load(), now=datetime.now(UTC))
+    runs, types = read(path, load(), now=datetime.now(UTC))
     if as_json:
-        found = {"duckdb": str(path), "last_run": asdict(run) if run else None, "types": [asdict(one) for one in types]}
+        found = {
+            "duckdb": str(path),
+            "last_run": asdict(runs[0]) if runs else None,
+            "accounts": [asdict(run) for run in runs],
+            "types": [asdict(one) for one in types],
+        }
         typer.echo(json.dumps(found, default=_plain))
     else:
-        show(path, run, types, results_console())
+        show(path, runs, types, results_console(), everything=everything)
 
 
-def read(path: Path, catalog: Catalog, *, now: datetime) -> tuple[LastRun | None, list[TypeStatus]]:
-    """Read the newest run and every type's state from the file."""
+def read(path: Path, catalog: Catalog, *, now: datetime) -> tuple[list[LastRun], list[TypeStatus]]:
+    """Read each account's newest run, and every type's state, from the file."""
     with reading(path) as connection:
         present = {row[0] for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'stripe'").fetchall()}
-        run = connection.execute(LAST_RUN).fetchone()
+        runs = last_runs(connection)
         results = {row[0]: row[1:] for row in connection.execute(LAST_RESULTS).fetchall()}
         checkpoints = {row[0]: row[1:] for row in connection.execute(CHECKPOINTS).fetchall()}
         dead: dict[str, int] = dict(connection.execute(DEAD_LETTERS).fetchall())
@@ -93,7 +89,7 @@ def read(path: Path, catalog: Catalog, *, now: datetime) -> tuple[LastRun | None
         _status(kind.name, counts.get(kind.name, (0, 0)), results.get(kind.name), checkpoints.get(kind.name), dead.get(kind.name, 0), now)
         for kind in catalog
     ]
-    return (_run(run) if run else None), types
+    return runs, types
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, kinds: list[ObjectType]) -> dict[str, tuple[int, int]]:
@@ -108,9 +104,9 @@ def _status(
     name: str, counts: tuple[int, int], result: tuple[Any, ...] | None, checkpoint: tuple[Any, ...] | None, dead: int, now: datetime
 ) -> TypeStatus:
     """Decide a type's state: what the last run said of it, unless it was interrupted: then what the checkpoint says."""
-    state, reason, request_id, ended_at = result or ("never mirrored", None, None, None)
+    state, reason, request_id, ended_at = result or (NEVER, None, None, None)
     backfilling, fresh_at = checkpoint or (False, None)
-    if backfilling and state in ("complete", "never mirrored"):
+    if backfilling and state in ("complete", NEVER):
         state = "partial"
     elif result is None and checkpoint is not None:
         state = "complete"  # the run that read it was interrupted later
@@ -128,42 +124,39 @@ def _status(
     )
 
 
-def _run(row: tuple[Any, ...]) -> LastRun:
-    run_id, state, started_at, ended_at, requests, seconds, pid = row
-    if state == "running" and not _alive(pid):
-        state = "interrupted"
-    return LastRun(run_id, state, started_at, ended_at, requests, seconds)
-
-
-def _alive(pid: str | None) -> bool:
-    try:
-        os.kill(int(pid or 0), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return bool(pid)
-
-
-def show(path: Path, run: LastRun | None, types: list[TypeStatus], out: Console) -> None:
-    """Print the newest run, a table of types, and the reasons of those that are not complete."""
-    if run is not None:
-        ended = f"{run.requests:,} requests in {span(run.seconds)}" if run.seconds is not None and run.requests is not None else "not ended"
-        out.print(f"{path}: last sync {run.started_at:%Y-%m-%d %H:%M:%S} UTC, {run.state}, {ended}\n", markup=False, soft_wrap=True)
+def show(path: Path, runs: Sequence[LastRun], types: Sequence[TypeStatus], out: Console, *, everything: bool = False) -> None:
+    """Print the newest runs, a table of types, and the reasons of those that are not complete."""
+    for place, line in enumerate(lines(runs)):
+        out.print(line if place else f"{path}: {line}", markup=False, soft_wrap=True)
+    out.print("")
+    never = [] if everything else [one for one in types if one.state == NEVER and not (one.rows or one.dead_letters)]
     listing = figures_table("type", "state", "rows", "last sync (UTC)", "lag", "dead letters", words=2)
     for one in types:
+        if one in never:
+            continue
         listing.add_row(
             one.type,
             one.state,
             f"{one.rows:,}",
             f"{one.last_sync:%Y-%m-%d %H:%M}" if one.last_sync else "",
-            span(one.lag_seconds) if one.lag_seconds is not None else "",
+            rounded(one.lag_seconds) if one.lag_seconds is not None else "",
             str(one.dead_letters or ""),
         )
-    out.print(listing)
+    if listing.row_count:
+        out.print(listing)
     for one in types:
         if one.reason:
             out.print(f"\n{one.type} is {one.state}: {one.reason}", markup=False, soft_wrap=True)
+    if never:
+        out.print(f"\n{_folded(never)}", markup=False, soft_wrap=True)
+
+
+def _folded(never: Sequence[TypeStatus]) -> str:
+    """Say in one line which types were never mirrored."""
+    names = ", ".join(one.type for one in never[:NAMED])
+    if len(never) <= NAMED:
+        return f"never mirrored: {names}"
+    return f"{len(never)} types were never mirrored: {names} and {len(never) - NAMED} more; `stripe-assets status --all` lists them"
 
 
 def _plain(value: object) -> str:

@@ -47,7 +47,7 @@ def sync(
     if as_json:
         typer.echo(json.dumps(report.as_json(summary, settings)))
     else:
-        report.show(summary, settings, results_console())
+        report.show(summary, settings, results_console(), asked=frozenset(types))
     for line in report.misfits(summary, settings):
         tell(f"stripe-assets: {line}")
     if not summary.complete:

@@ -1,9 +1,11 @@
 """Opens Dagster's web page with this project in it and its history kept beside the mirror."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from stripe_assets.commands.endings import tell
 from stripe_assets.commands.places import check_port, project_file
@@ -63,5 +65,15 @@ def ui(environment: Mapping[str, str], *, host: str, port: int) -> None:
     if host not in ("127.0.0.1", "localhost", "::1"):
         tell(f"note: whoever reaches {host} can start syncs here: the page asks for no password")
     tell(f"opening http://{host}:{port} (history in {prepared['DAGSTER_HOME']}); Ctrl-C ends it")
+    become(command(workspace, host=host, port=port), prepared)
+
+
+def become(words: list[str], environment: Mapping[str, str]) -> NoReturn:
+    """Go on as another program, which SIGINT ends.
+
+    A shell lets what a script starts in the background ignore SIGINT. Dagster stops its processes by that signal, also when it is
+    told to end by SIGTERM: ignored, they would never stop.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.stdout.flush()
-    os.execve(sys.executable, command(workspace, host=host, port=port), prepared)
+    os.execve(words[0], words, environment)

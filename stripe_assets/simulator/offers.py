@@ -62,7 +62,7 @@ class Offers:
 
     def product(self, name: str, *, active: bool = True) -> Record:
         """Add a product."""
-        fields = {"active": active, "name": name, "updated": self._books.now, "type": "service"}
+        fields = {"active": active, "name": name, "updated": self._books.now}
         return self._books.add("product", fields, "product.created")
 
     def price(

@@ -31,7 +31,7 @@ REQUESTED = {
 """Embedded lists that are there only when expanded: the kind they hold, and their address."""
 
 WHOLE = {
-    "subscription_item": (("price", "price"), ("plan", "plan")),
+    "subscription_item": (("price", "price"),),
     "subscription": (("default_tax_rates", "tax_rate"),),
     "dispute": (("balance_transactions", "balance_transaction"),),
     "checkout_session_line_item": (("price", "price"),),

@@ -92,7 +92,10 @@ def _bare(sample: Any) -> Any:
 
 def _object(kind: str, sample: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     skipped = ON_REQUEST.get(kind, {})
-    form = {name: _neutral(facts["fields"].get(name, {}), value) for name, value in sample.items() if name not in skipped}
+    # The samples have fields that the description of the same version has dropped (`invoice.subscription`): Stripe sends those no more.
+    form = {
+        name: _neutral(facts["fields"][name], value) for name, value in sample.items() if name in facts["fields"] and name not in skipped
+    }
     links = {name: field["expandable"] for name, field in facts["fields"].items() if field.get("expandable")}
     for name, field in facts["fields"].items():
         if field.get("type") == "array" and field.get("items") == "id":

@@ -75,7 +75,7 @@ class Subscriptions:
         running.start = now
         for price, quantity in wanted:
             running.items.append(books.add("subscription_item", {
-                "price": price.id, "plan": price.id, "quantity": quantity, "subscription": record.id, "tax_rates": [],
+                "price": price.id, "quantity": quantity, "subscription": record.id, "tax_rates": [],
                 "current_period_start": now, "current_period_end": running.end,
             }, under=record.id))  # fmt: skip
         if coupon is not None:
@@ -218,7 +218,7 @@ class Subscriptions:
         old, had = books.store.ever("price", item.fields["price"]), item.fields["quantity"]
         part = Fraction(running.end - books.now, running.end - running.start)
         items = {"object": "list", "data": [{"id": item.id, "price": {"id": old.id}, "quantity": had}]}
-        books.change(item, price=price.id, plan=price.id, quantity=quantity)
+        books.change(item, price=price.id, quantity=quantity)
         currency, lines = record.fields["currency"], []
         for sign, each, number in ((-1, old, had), (1, price, quantity)):
             unit = each.fields["unit_amount"]

@@ -1,29 +1,40 @@
-"""Syncs several accounts with one key: its own, and those connected to it, each under limits of its own.
+"""Does with several accounts of one key what is done with one: its own, and those connected to it, each under limits of its own.
 
 A few at a time, whoever is done makes room for the next; one that fails does not stop the rest. What is kept of an account
 that is done are a few figures, and what is missing. How one account is synced is decided in `engine`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
+import duckdb
 import httpx
 
 from stripe_assets.api.answers import read_ids, read_stub
 from stripe_assets.api.client import Request, StripeClient
 from stripe_assets.catalog.types import Catalog, load
-from stripe_assets.errors import Missing, Refused, RequestError, Unauthorized
+from stripe_assets.errors import Missing, Refused, RequestError, Unauthorized, WarehouseError
 from stripe_assets.limits.guard import Sharing
 from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
 from stripe_assets.sync.clock import Clock
 from stripe_assets.sync.engine import Mirror, Summary, first_error, prepared
+from stripe_assets.sync.redrive import reach
 from stripe_assets.sync.session import refuse_standstill
 from stripe_assets.sync.settings import ALL_ACCOUNTS, Settings, known_types
 from stripe_assets.warehouse.database import Database
-from stripe_assets.warehouse.ledger import TypeResult
+from stripe_assets.warehouse.ledger import Ledger, TypeResult
 from stripe_assets.warehouse.private import private
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+_Turn = tuple[str | None, RequestError | None]
+"""An account whose turn it is (None: the key's own), or why it cannot be."""
 
 AT_ONCE = 4
 """Accounts that are synced side by side. Each has a limit of its own; all share the file, the memory and the connections."""
@@ -108,40 +119,85 @@ class Platform:
             self.progress.requests += outcome.requests
             on_account(outcome, summary)
 
-        named, turn = self._named(accounts, no_limit=no_limit), asyncio.Lock()
+        async def work(mirror: Mirror) -> Summary:
+            self.progress.begun += 1
+            return await mirror.sync_prepared(names, full_refresh=full_refresh, since=since, no_limit=no_limit)
 
-        async def next_one() -> tuple[str | None] | None:
-            async with turn:
-                try:
-                    async for account in named:
-                        return (account,)
-                except Unauthorized:
-                    raise
-                except RequestError as error:
-                    note(Outcome(LISTING, error=str(error)))
-            return None
-
-        async def work() -> None:
-            while one := await next_one():
-                (account,) = one
-                self.progress.begun += 1
-                try:
-                    summary = await self.mirror(account).sync_prepared(names, full_refresh=full_refresh, since=since, no_limit=no_limit)
-                except Unauthorized:
-                    raise
-                except RequestError as error:
-                    note(Outcome(account or OWN, error=str(error)))
-                else:
-                    note(_outcome(summary), summary)
+        async def ended(mirror: Mirror | None, account_id: str, result: Summary | RequestError) -> None:
+            if not isinstance(result, RequestError):
+                note(_outcome(result), result)
+                return
+            if account_id != LISTING and (mirror is None or mirror.writer is None):  # else the run has told of itself
+                await self._note_failure(account_id, mirror, result)
+            note(Outcome(account_id, error=str(result)))
 
         async with prepared(self.database, self.catalog, self.private):
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(AT_ONCE):
-                        group.create_task(work())
-            except BaseExceptionGroup as errors:
-                raise first_error(errors) from errors
+            await self.each(work, ended, accounts=accounts, no_limit=no_limit)
         return outcomes
+
+    async def redrive(
+        self, accounts: Mapping[str | None, frozenset[str]], *, known: frozenset[str]
+    ) -> list[tuple[str, Summary | RequestError]]:
+        """Ask again, of each of these accounts (None: the key's own), for what failed of its types; `known` are the types that are begun.
+
+        Raises what `sync` raises; gives how each ended.
+        """
+        ends: list[tuple[str, Summary | RequestError]] = []
+
+        async def work(mirror: Mirror) -> Summary:
+            mirror.only = accounts[mirror.account]
+            names = reach(self.catalog, mirror.only, known)
+            return await mirror.sync_prepared(names, full_refresh=False, since=None, no_limit=False)
+
+        async def ended(mirror: Mirror | None, account_id: str, result: Summary | RequestError) -> None:
+            if isinstance(result, RequestError) and (mirror is None or mirror.writer is None):
+                await self._note_failure(account_id, mirror, result)
+            ends.append((result.account_id if isinstance(result, Summary) else account_id, result))
+
+        async with prepared(self.database, self.catalog, self.private):
+            await self.each(work, ended, accounts=accounts)
+        return ends
+
+    async def each(
+        self,
+        work: Callable[[Mirror], Awaitable[T]],
+        ended: Callable[[Mirror | None, str, T | RequestError], Awaitable[None]],
+        *,
+        accounts: Iterable[str | None] | None = None,
+        no_limit: bool = False,
+    ) -> None:
+        """Do some work for every account, or for these (None: the key's own), a few side by side.
+
+        `ended` is told how that ended: what the work gave, or the error, which stops nothing but this account; without a mirror
+        where it was not even begun. Raises `Unauthorized`, and whatever else is not about one account.
+        """
+        named, turn = self._named(accounts, no_limit=no_limit), asyncio.Lock()
+
+        async def next_one() -> _Turn | None:
+            async with turn:
+                return await anext(named, None)
+
+        async def one_by_one() -> None:
+            while found := await next_one():
+                account, error = found
+                if error is not None:
+                    await ended(None, account or OWN, error)
+                    continue
+                mirror = self.mirror(account)
+                try:
+                    result: T | RequestError = await work(mirror)
+                except Unauthorized:
+                    raise
+                except RequestError as failure:
+                    result = failure
+                await ended(mirror, account or OWN, result)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(AT_ONCE):
+                    group.create_task(one_by_one())
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from errors
 
     def mirror(self, account: str | None) -> Mirror:
         """Give the engine for one account, which shares the file and the memory with others."""
@@ -156,18 +212,51 @@ class Platform:
             database=self.database,
         )
 
-    async def _named(self, accounts: Iterable[str | None] | None, *, no_limit: bool) -> AsyncIterator[str | None]:
-        """Give the accounts to sync, one after the other and none twice: the key's own first."""
-        wanted = (None, *self.settings.accounts) if accounts is None else tuple(accounts)
+    async def _named(self, accounts: Iterable[str | None] | None, *, no_limit: bool) -> AsyncIterator[_Turn]:
+        """Give the accounts, one after the other and none twice, the key's own first; with an error those that need not be asked."""
+        wanted = list(dict.fromkeys((None, *self.settings.accounts) if accounts is None else accounts))
+        own: str | None = None
         async with self._client(no_limit=no_limit) as client:
-            own = await _own_id(client) if None in wanted and len(wanted) > 1 else None
-            for account in dict.fromkeys(wanted):
-                if account == ALL_ACCOUNTS:
+            try:
+                own = await _own_id(client) if None in wanted and len(wanted) > 1 else None
+            except Unauthorized:
+                raise
+            except RequestError as error:  # whoever cannot be asked this cannot be asked anything
+                for account in wanted:
+                    yield LISTING if account == ALL_ACCOUNTS else account, error
+                return
+            for account in wanted:
+                if account != ALL_ACCOUNTS:
+                    if account is None or account != own:
+                        yield account, None
+                    continue
+                try:
                     async for connected in _connected(client):
                         if connected != own:
-                            yield connected
-                elif account is None or account != own:
-                    yield account
+                            yield connected, None
+                except Unauthorized:
+                    raise
+                except RequestError as error:
+                    yield LISTING, error
+
+    async def own_id(self) -> str | None:
+        """Ask whose key this is; None where it may not be told. Raises `RequestError`."""
+        async with self._client(no_limit=False) as client:
+            return await _own_id(client)
+
+    async def _note_failure(self, account_id: str, mirror: Mirror | None, error: RequestError) -> None:
+        """Make a run of it that an account could not be read at all; if even that cannot be written, the error is told all the same."""
+        requests = mirror.limiter.snapshot().granted if mirror is not None and mirror.limiter is not None else 0
+
+        def write() -> None:
+            with self.database.open() as connection:
+                Ledger(connection, "" if account_id == OWN else account_id).fail_run(uuid.uuid4().hex, str(error), requests=requests)
+
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="note") as thread:  # the file may have to be waited for
+                await asyncio.get_running_loop().run_in_executor(thread, write)
+        except (WarehouseError, duckdb.Error) as second:
+            log.warning("that %s could not be read could not be noted: %s", account_id, second)
 
     async def connected(self) -> list[str]:
         """List the accounts that are connected to the key's. Raises `RequestError`."""

@@ -27,7 +27,8 @@ class Apart:
 class Comparison:
     """A forecast beside its outcome, in requests and seconds (`shortest` possible ones for as many requests as were forecast).
 
-    `apart` are the types that were furthest off, of those of which something was known.
+    `apart` are the types that were furthest off, of those of which something was known. The forecast is a `lower_bound` where
+    there were types of which nothing was; `from_nothing` where the mirror had none of any: then it says little about the outcome.
     """
 
     forecast: int
@@ -36,6 +37,8 @@ class Comparison:
     shortest: float
     seconds: float
     apart: tuple[Apart, ...]
+    lower_bound: bool = False
+    from_nothing: bool = False
 
     @property
     def sentence(self) -> str:
@@ -55,4 +58,14 @@ def compare(expected: Forecast, results: Iterable[TypeResult], *, requests: int,
     pairs = [Apart(one.type, one.requests.whole, made[one.type]) for one in known]
     apart = sorted((one for one in pairs if one.made != one.forecast), key=lambda one: -abs(one.made - one.forecast))
     whole = expected.requests
-    return Comparison(whole.whole, whole.sure, requests, round(expected.seconds, 1), round(seconds, 1), tuple(apart[:WORTH_NAMING]))
+    lower = whole.sure is Sure.AT_LEAST
+    return Comparison(
+        whole.whole,
+        whole.sure,
+        requests,
+        round(expected.seconds, 1),
+        round(seconds, 1),
+        tuple(apart[:WORTH_NAMING]),
+        lower_bound=lower,
+        from_nothing=lower and all(one.rows is None for one in expected.types),
+    )

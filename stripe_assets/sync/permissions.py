@@ -124,14 +124,25 @@ class Examiner:
 
 
 @asynccontextmanager
-async def examining(settings: Settings, catalog: Catalog, *, transport: httpx.AsyncBaseTransport | None = None) -> AsyncIterator[Examiner]:
-    """Give an examiner of the settings' key, under their limits. `transport` replaces the network in tests."""
-    limiter = Limiter(settings.limits())
+async def examining(
+    settings: Settings,
+    catalog: Catalog,
+    *,
+    account: str | None = None,
+    part: float = 1.0,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> AsyncIterator[Examiner]:
+    """Give an examiner of the settings' key, under their limits, on its own or a connected account.
+
+    `part` of the connections are for it. `transport` replaces the network in tests.
+    """
+    limiter = Limiter(settings.limits(part=part))
     try:
         async with StripeClient(
             api_key=settings.api_key,
             base_url=settings.api_base,
             api_version=catalog.api_version,
+            account=account,
             limiter=limiter,
             transport=transport,
         ) as client:

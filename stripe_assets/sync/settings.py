@@ -115,8 +115,10 @@ def known_types(catalog: Catalog, names: Iterable[str]) -> frozenset[str]:
     """Give the named types, all without names. Raises `ConfigurationError` for one that does not exist."""
     wanted = frozenset(names)
     for name in sorted(wanted - set(catalog.names)):
-        near = difflib.get_close_matches(name, catalog.names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(catalog.names)}"
+        near = difflib.get_close_matches(name, catalog.names, n=1, cutoff=0.8) or (
+            [known for known in catalog.names if name and name in known] or difflib.get_close_matches(name, catalog.names, cutoff=0.5)
+        )
+        hint = f"did you mean {' or '.join(near[:3])}?" if near else f"docs/types.md lists all {len(catalog.names)}"
         raise ConfigurationError(f"there is no type {name!r}: {hint}")
     return wanted or frozenset(catalog.names)
 

@@ -54,6 +54,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "alter table stripe_sync.pending add column further json",
         "alter table stripe_sync.pending add column noted_at timestamptz",
     ),
+    # 4: a run says whose it is also where it has read no type. None: nobody could say whose key it was.
+    (
+        "alter table stripe_sync.runs add column account_id varchar",
+        """update stripe_sync.runs r set account_id =
+            (select any_value(t.account_id) from stripe_sync.run_types t where t.run_id = r.run_id)""",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

@@ -51,6 +51,7 @@ class Database:
         self.wait = wait
         self._instance: duckdb.DuckDBPyConnection | None = None
         self._turn = Lock()
+        self._prepared = False
 
     @contextmanager
     def open(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -84,6 +85,7 @@ class Database:
                 f"the folder {self.path.parent} cannot be made ({error.strerror}): set STRIPE_DUCKDB to a place that can be written"
             ) from error
         lock = FileLock(f"{self.path}.sync")
+        first = not Path(lock.lock_file).exists()
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
@@ -94,6 +96,10 @@ class Database:
             ) from error
         try:
             yield
+        except WarehouseError:
+            if first and not self._prepared:  # nobody syncs into what is refused: nothing of ours stays beside it
+                Path(lock.lock_file).unlink(missing_ok=True)
+            raise
         finally:
             lock.release()
 
@@ -129,6 +135,7 @@ class Database:
                 connection.execute("commit")
             except duckdb.Error as error:
                 raise WarehouseError(f"{self.path} cannot hold the mirror: {error}; choose another file with STRIPE_DUCKDB") from error
+        self._prepared = True
         self._tell(changes)
 
     def refuse_newer(self, connection: duckdb.DuckDBPyConnection) -> None:

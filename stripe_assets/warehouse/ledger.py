@@ -256,7 +256,8 @@ class Ledger(Notes):
         """
         details = json.dumps({"pid": os.getpid()})
         self._connection.execute(
-            "insert into stripe_sync.runs (run_id, started_at, state, details) values (?, now(), 'running', ?)", [run_id, details]
+            "insert into stripe_sync.runs (run_id, account_id, started_at, state, details) values (?, ?, now(), 'running', ?)",
+            [run_id, self._account_id, details],
         )
         last = self._all("select epoch(max(greatest(started_at, updated_at))) from stripe_sync.checkpoints where account_id = ?")[0][0]
         return float(last or 0.0)
@@ -268,6 +269,14 @@ class Ledger(Notes):
         )
         ((latest,),) = self._connection.execute(f"select epoch(max(read_at)) from ({' union all '.join(queries)})").fetchall()
         return float(latest or 0.0)
+
+    def fail_run(self, run_id: str, error: str, *, requests: int) -> None:
+        """Note a run of an account of which nothing could be read, not even how its types stand."""
+        self._connection.execute(
+            "insert into stripe_sync.runs (run_id, account_id, started_at, ended_at, state, requests, objects, details) "
+            "values (?, ?, now(), now(), 'failed', ?, 0, ?)",
+            [run_id, self._account_id or None, requests, json.dumps({"error": error})],
+        )
 
     def end_run(
         self, run_id: str, results: Iterable[TypeResult], *, state: str, requests: int, throttled: int, seconds: float, details: object

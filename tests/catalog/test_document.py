@@ -13,17 +13,15 @@ def test_committed_page_is_what_the_catalog_generates() -> None:
     assert document.main(["--check"]) == 0
 
 
-def test_check_tells_a_page_that_differs_and_writing_mends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(document, "FILE", tmp_path / "types.md")
-    assert document.main(["--check"]) == 1
-    assert not document.FILE.exists()
-    assert document.main([]) == 0
-    assert document.main(["--check"]) == 0
-    document.FILE.write_text("edited")
+def test_check_tells_a_page_that_differs_and_writing_mends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "types.md"
+    assert document.main(["--check"], file=page) == 1
+    assert not page.exists()
+    assert document.main([], file=page) == 0
+    assert document.main(["--check"], file=page) == 0
+    page.write_text("edited")
     capsys.readouterr()
-    assert document.main(["--check"]) == 1
+    assert document.main(["--check"], file=page) == 1
     assert capsys.readouterr().out == "docs/types.md differs from the catalog\n"
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 
 from stripe_assets.simulator.account import Account
@@ -43,6 +45,54 @@ def test_account_that_is_gone_ends_with_3_and_its_name(run: Run, platform: Servi
     assert "does not have access to account 'acct_gone'" in result.stderr
     assert DEFAULT_KEY not in result.output
     assert f"{platform.account.id}: complete" in result.stderr
+
+
+def test_status_tells_the_newest_run_of_every_account(run: Run, platform: Serving) -> None:
+    """One that failed in the night must not hide behind the others, nor an old failure before the account's later success."""
+    first, second = platform.account.connections.ids
+    own = platform.account.id
+    base = {"STRIPE_API_BASE": platform.url}
+    run("sync", "coupons", "--no-limit", **base, STRIPE_ACCOUNTS=f"acct_gone,{first},{second}")
+    shown = run("status").stdout
+    assert "the last sync of 4 accounts: " in shown
+    assert "1 failed" in shown and "3 complete" in shown
+    lines = {line.split(":")[0].strip(): line for line in shown.splitlines() if line.startswith("  acct_")}
+    assert lines.keys() == {"acct_gone", own, first, second}
+    assert "failed" in lines["acct_gone"] and "does not have access to account 'acct_gone'" in lines["acct_gone"]
+    assert all(" UTC, complete, " in lines[name] for name in (own, first, second))
+    told = json.loads(run("status", "--json").stdout)
+    runs = {one["account_id"]: one for one in told["accounts"]}
+    assert {name: one["state"] for name, one in runs.items()} == {
+        own: "complete",
+        first: "complete",
+        second: "complete",
+        "acct_gone": "failed",
+    }
+    assert "does not have access" in runs["acct_gone"]["reason"]
+    assert told["last_run"] == told["accounts"][0]
+    doctored = run("doctor", STRIPE_API_KEY=None).stdout
+    assert "the last runs of 3 of 4 accounts are well" in doctored
+    assert "the last run of acct_gone, of " in doctored and "could not be finished: " in doctored
+
+
+def test_status_of_one_account_is_one_line_and_its_json_has_what_it_had(run: Run) -> None:
+    run("sync", "coupons", "--no-limit")
+    told = json.loads(run("status", "--json").stdout)
+    assert told["last_run"].keys() >= {"run_id", "state", "started_at", "ended_at", "requests", "seconds"}
+    assert [one["run_id"] for one in told["accounts"]] == [told["last_run"]["run_id"]]
+    first, second, *_ = run("status").stdout.splitlines()
+    assert re.search(r"stripe\.duckdb: last sync \d{4}-\d\d-\d\d [\d:]+ UTC, complete, \d+ requests in \d+ s$", first)
+    assert second == ""
+
+
+def test_status_reads_a_file_of_an_older_release(run: Run, environment: dict[str, str]) -> None:
+    """Whoever has upgraded looks first and syncs later: nothing is written by that, so the file is as it was."""
+    run("sync", "coupons", "--no-limit")
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{environment['STRIPE_DUCKDB']}' as mirror; use mirror")
+        connection.execute("alter table stripe_sync.runs drop column account_id; update stripe_sync.versions set books = 3")
+    (one,) = json.loads(run("status", "--json").stdout)["accounts"]
+    assert (one["account_id"].startswith("acct_"), one["state"]) == (True, "complete")
 
 
 def test_status_says_in_how_many_accounts_a_type_is_missing(run: Run) -> None:

@@ -67,6 +67,7 @@ def test_a_foreign_file_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
         assert_ends(run(command, STRIPE_DUCKDB=str(foreign)), 1, "letter.txt", "choose another file")
     assert_ends(run("demo", "--duckdb", str(foreign)), 1, "letter.txt", "--duckdb")
     assert foreign.read_text() == "Dear Sir or Madam, " * 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"], "and nothing is left beside it"
 
 
 def test_the_demo_leaves_a_mirror_of_yours_alone(run: Run, tmp_path: Path) -> None:

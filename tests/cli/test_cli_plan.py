@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stripe_assets.catalog.types import load
-from stripe_assets.commands.plan import permission, sentences, to_json
+from stripe_assets.commands.plan_told import permission, sentences, to_json
 from stripe_assets.limits.limiter import Limits
 from stripe_assets.simulator.server import Serving
 from stripe_assets.sync.figures import Figure, Sure
@@ -40,7 +40,7 @@ def test_plan_prints_one_json_object_and_the_sync_keeps_to_it(run: Run, stripe: 
     made = json.loads(run("sync", *some, "--json", "--no-limit").stdout)
     assert abs(expected["requests"]["value"] - made["requests"]) <= 3
     assert made["forecast"]["made"] == made["requests"]
-    assert (made["forecast"]["sure"], made["forecast"]["shortest"]) == ("at least", 0.0)
+    assert (made["forecast"]["sure"], made["forecast"]["lower_bound"], made["forecast"]["from_nothing"]) == ("at least", True, True)
 
 
 def test_sync_ends_with_its_forecast_beside_the_outcome(run: Run) -> None:
@@ -49,6 +49,15 @@ def test_sync_ends_with_its_forecast_beside_the_outcome(run: Run) -> None:
     (found,) = [line for line in lines if line.startswith("forecast: ")]
     assert " requests in no less than 0.0 s were forecast, " in found
     assert found.split(" s were")[0].startswith("forecast: ")
+
+
+def test_first_sync_names_who_estimates_instead_of_a_lower_bound(run: Run) -> None:
+    """At least 95 beside 1,099 looks like a mistake, and is only what is known before anything was read."""
+    first = run("sync", "coupons", "charges", "--no-limit").stdout
+    assert "forecast: " not in first
+    assert "`stripe-assets plan` estimates what a first sync takes" in first
+    more = json.loads(run("sync", "coupons", "products", "--no-limit", "--json").stdout)["forecast"]
+    assert (more["sure"], more["lower_bound"], more["from_nothing"]) == ("at least", True, False)
 
 
 def test_plan_after_a_sync_is_a_catch_up_and_writes_nothing(run: Run, tmp_path: Path) -> None:

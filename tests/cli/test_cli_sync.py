@@ -6,7 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 from stripe_assets.catalog.types import load
+from stripe_assets.commands.console import rounded
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.keys import DEFAULT_KEY
 from stripe_assets.simulator.server import Serving, serving
@@ -31,6 +34,7 @@ def test_sync_prints_one_json_object_that_tells_all_types(run: Run, stripe: Serv
     summary = json.loads(result.stdout)
     assert [row["type"] for row in summary["types"]] == list(load().names)
     assert {row["state"] for row in summary["types"]} == {"complete"}
+    assert [row["type"] for row in summary["types"] if row["misfits"]] == [], "whoever tries the simulator is told of no fault of its own"
     assert (summary["complete"], summary["account_id"]) == (True, stripe.account.id)
     assert summary["throttled"] == summary["limiter"]["throttled"] == {}
     assert (summary["limiter"]["limit"], summary["limiter"]["in_flight"]) == (None, 0)
@@ -82,6 +86,15 @@ def test_what_the_key_and_the_account_lack_is_skipped_with_its_reason_and_listed
     assert [name for name in sorted(refused) if f"{name} is skipped: " not in shown] == []
 
 
+def test_type_that_was_not_asked_for_is_told_with_its_reason(run: Run) -> None:
+    """Whoever types `customers` and finds two types in the table should not have to look for why in the documentation."""
+    shown = run("sync", "customers", "--no-limit").stdout
+    assert "test_helpers_test_clocks is read as well, because customers that belong to one are in no other list" in shown
+    below = run("plan", "customer_tax_ids").stdout
+    assert "customers is read as well, because customer_tax_ids are asked for by it\n" in below
+    assert "is read as well" not in run("sync", "coupons", "--no-limit").stdout
+
+
 def test_status_before_the_first_sync_says_what_to_run(run: Run) -> None:
     result = run("status")
     assert result.exit_code == 1
@@ -92,6 +105,37 @@ def test_status_tells_which_types_were_never_mirrored(run: Run) -> None:
     run("sync", "coupons", "--no-limit")
     states = {row["type"]: row["state"] for row in json.loads(run("status", "--json").stdout)["types"]}
     assert (states.pop("coupons"), set(states.values())) == ("complete", {"never mirrored"})
+    rows = run("status", "--all").stdout.splitlines()
+    assert sum("never mirrored" in line for line in rows) == len(states)
+
+
+def test_status_folds_what_was_never_mirrored_into_a_line(run: Run) -> None:
+    """Who mirrors five types wants to see five, and not to look for them among 123."""
+    run("sync", "coupons", "products", "--no-limit")
+    lines = run("status").stdout.splitlines()
+    never = [line for line in lines if "never mirrored" in line]
+    others = len(load().names) - 2
+    assert len(never) == 1
+    assert (
+        never[0].startswith(f"{others} types were never mirrored: ") and f"and {others - 3} more; `stripe-assets status --all`" in never[0]
+    )
+    assert len(lines) <= 8
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (119.0, "119 s"),
+        (187.0, "3 min"),
+        (7200.0, "2 h"),
+        (100_000.0, "28 h"),
+        (172_800.0, "2 days"),
+        (2_000_000.0, "23 days"),
+    ],
+)
+def test_lag_has_a_unit(seconds: float, text: str) -> None:
+    assert rounded(seconds) == text
 
 
 def test_what_fits_no_column_is_told_after_the_sync(run: Run) -> None:

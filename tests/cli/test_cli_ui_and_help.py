@@ -44,6 +44,17 @@ def test_the_page_listens_on_loopback(tmp_path: Path) -> None:
     assert words[1:] == ["-m", "dagster", "dev", "-w", str(tmp_path / "workspace.yaml"), "-h", "127.0.0.1", "-p", "3000"]
 
 
+def test_page_that_a_script_has_started_in_the_background_can_be_ended() -> None:
+    """The shell lets it ignore SIGINT, and Dagster stops what it has started by nothing else."""
+    shown = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    started = (
+        "import os, signal, sys; from stripe_assets.commands.ui import become; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        f"become([sys.executable, '-c', {shown!r}], os.environ)"
+    )
+    done = subprocess.run([sys.executable, "-c", started], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 def test_a_port_in_use_ends_with_1(run: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -14,24 +14,21 @@ def test_committed_files_are_what_the_catalog_generates() -> None:
     assert dbt_generate.differing(load(), dbt_generate.PROJECT) == []
 
 
-def test_check_names_what_differs_and_write_mends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_names_what_differs_and_write_mends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Missing, edited and left-over files are each named; writing removes what no type asks for any more."""
-    monkeypatch.setattr(dbt_generate, "PROJECT", tmp_path)
-    assert dbt_generate.main([]) == 0
+    assert dbt_generate.main([], project=tmp_path) == 0
     staging = tmp_path / "models/staging"
     (staging / "stg_stripe__charges.sql").unlink()
     (staging / "sources.yml").write_text("edited")
     (staging / "stg_stripe__gone.sql").write_text("select 1")
     capsys.readouterr()
 
-    assert dbt_generate.main(["--check"]) == 1
+    assert dbt_generate.main(["--check"], project=tmp_path) == 1
     assert capsys.readouterr().out.splitlines() == [
         f"dbt/models/staging/{name} differs from the catalog" for name in ("sources.yml", "stg_stripe__charges.sql", "stg_stripe__gone.sql")
     ]
-    assert dbt_generate.main([]) == 0
-    assert dbt_generate.main(["--check"]) == 0
+    assert dbt_generate.main([], project=tmp_path) == 0
+    assert dbt_generate.main(["--check"], project=tmp_path) == 0
     assert not (staging / "stg_stripe__gone.sql").exists()
 
 

@@ -14,7 +14,7 @@ from stripe_assets.errors import ConfigurationError, Unauthorized, WarehouseBusy
 from stripe_assets.limits.guard import InProcess
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
-from stripe_assets.sync.accounts import AT_ONCE, LISTING, Outcome, Platform
+from stripe_assets.sync.accounts import AT_ONCE, LISTING, OWN, Outcome, Platform
 from stripe_assets.sync.settings import Settings, from_environment
 
 TYPES = ("customers", "subscriptions", "invoices", "events")
@@ -52,7 +52,8 @@ def test_every_account_is_mirrored_under_its_own_id(tmp_path: Path) -> None:
         assert_equal(database, linked)
     books = rows(database, "select count(distinct account_id), count(distinct run_id) from stripe_sync.run_types")
     assert books == [(len(outcomes), len(outcomes))]
-    assert rows(database, "select distinct state from stripe_sync.runs") == [("complete",)]
+    runs = rows(database, "select account_id, state from stripe_sync.runs order by account_id")
+    assert runs == [(account_id, "complete") for account_id in sorted(outcomes)]
 
 
 def test_second_run_asks_of_each_account_only_for_what_is_new(tmp_path: Path) -> None:
@@ -75,6 +76,40 @@ def test_account_that_is_gone_does_not_stop_the_rest(tmp_path: Path) -> None:
     assert "does not have access to account 'acct_gone'" in (outcomes.pop("acct_gone").error or "")
     assert outcomes.keys() == {account.id, *account.connections.ids}
     assert all(outcome.complete for outcome in outcomes.values())
+
+
+def failures(database: Path) -> dict[str | None, str]:
+    """Give the reasons of the runs that failed, by account."""
+    return dict(rows(database, "select account_id, json_extract_string(details, '$.error') from stripe_sync.runs where state = 'failed'"))
+
+
+def test_account_that_cannot_be_read_at_all_is_a_run_of_its_own(tmp_path: Path) -> None:
+    """Whoever asks in the morning which accounts are missing looks there: a night without a row would look like one without a sync."""
+    account, database = Account(seed=6, customers=8, now=NOW, months=3, connected=2, connected_customers=4), tmp_path / "m.duckdb"
+    (first, second), app = account.connections.ids, application(account)
+    sync(platform_of(account, database, "acct_gone", first, app=app))
+    (reason,) = [why for name, why in failures(database).items() if name == "acct_gone"]
+    assert "does not have access to account 'acct_gone'" in reason
+    counted = rows(database, "select requests > 0, objects, ended_at is not null from stripe_sync.runs where state = 'failed'")
+    assert counted == [(True, 0, True)]
+    runs = rows(database, "select account_id, state from stripe_sync.runs order by account_id")
+    assert runs == sorted([("acct_gone", "failed"), (account.id, "complete"), (first, "complete")])
+    assert second not in failures(database)
+
+
+def test_accounts_are_runs_that_failed_where_the_network_is_dead(tmp_path: Path) -> None:
+    account, database = Account(seed=6, customers=8, now=NOW, months=3, connected=1, connected_customers=4), tmp_path / "m.duckdb"
+    (connected,) = account.connections.ids
+
+    async def dead(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise OSError("no route to host")
+
+    outcomes = sync(platform_of(account, database, connected, app=dead))
+    assert outcomes.keys() == {OWN, connected}
+    found = failures(database)
+    assert found.keys() == {None, connected}, "whose key it is nobody could say"
+    assert all("no route to host" in reason for reason in found.values())
+    assert sync(platform_of(account, tmp_path / "all.duckdb", "all", app=dead)).keys() == {OWN, LISTING}
 
 
 def test_own_account_is_not_synced_twice_though_it_is_named(tmp_path: Path) -> None:

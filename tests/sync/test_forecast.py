@@ -117,6 +117,8 @@ def test_first_sync_says_that_it_knew_little(history: History) -> None:
     assert (found.sure, found.apart) == (Sure.AT_LEAST, ())
     assert found.forecast < found.made
     assert found.sentence.startswith("at least ")
+    assert (found.lower_bound, found.from_nothing) == (True, True)
+    assert not any(one.summary.comparison.from_nothing for one in history.catch_ups if one.summary.comparison is not None)
 
 
 def situation(way: Way = Way.WHOLE, *names: str, events: Figure | None = NOTHING, **numbers: Numbers) -> Situation:

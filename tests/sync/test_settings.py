@@ -162,5 +162,9 @@ def test_unknown_type_is_told_with_the_nearest_name() -> None:
     assert known_types(catalog, []) == set(catalog.names)
     with pytest.raises(ConfigurationError, match="'charge': did you mean charges"):
         known_types(catalog, ["charge"])
-    with pytest.raises(ConfigurationError, match="'xyz': there are account, balance, balance_settings"):
+    with pytest.raises(ConfigurationError, match=r"'xyz': docs/types\.md lists all \d+$"):
         known_types(catalog, ["customers", "xyz"])
+    with pytest.raises(ConfigurationError, match=r"'early_fraud': did you mean radar_early_fraud_warnings\?$"):
+        known_types(catalog, ["early_fraud"])
+    with pytest.raises(ConfigurationError, match=r"'line_items': did you mean \w+_line_items( or \w+_line_items){2}\?$"):
+        known_types(catalog, ["line_items"])

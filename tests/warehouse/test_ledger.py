@@ -259,9 +259,9 @@ def test_run_is_entered_at_its_beginning_and_its_end(connection: duckdb.DuckDBPy
     result = TypeResult("charges", "failed", 7, 3, 1.5, "why", "req_1", (misfit,))
     ledger.end_run("run_2", [result], state="partial", requests=3, throttled=1, seconds=2.0, details={"a": 1})
     runs = connection.execute(
-        "select run_id, state, requests, objects, throttled, ended_at is null from stripe_sync.runs order by 1"
+        "select run_id, account_id, state, requests, objects, throttled, ended_at is null from stripe_sync.runs order by 1"
     ).fetchall()
-    assert runs == [("run_1", "running", None, None, None, True), ("run_2", "partial", 3, 7, 1, False)]
+    assert runs == [("run_1", ACCOUNT, "running", None, None, None, True), ("run_2", ACCOUNT, "partial", 3, 7, 1, False)]
     ((*entry, misfits),) = connection.execute("select * from stripe_sync.run_types").fetchall()
     assert entry == ["run_2", ACCOUNT, "charges", "failed", 7, 3, 1.5, "why", "req_1"]
     assert json.loads(misfits) == [asdict(misfit)]

@@ -47,6 +47,7 @@ def first_release(path: Path, catalog: Catalog = CATALOG) -> None:
         connection.execute("insert into stripe_sync.versions values (1, ?)", [catalog.api_version])
         connection.execute("insert into stripe_sync.checkpoints values ('a', 'customers', 'complete', 5, 6, null, now(), now())")
         connection.execute("insert into stripe_sync.runs values ('run_1', now(), now(), 'complete', 1, 1, 0, 1.5, '{}')")
+        connection.execute("insert into stripe_sync.run_types values ('run_1', 'a', 'customers', 'complete', 1, 1, 1.5, null, null)")
         connection.execute("insert into stripe.customers (id, _account_id, _synced_at) values ('cus_1', 'a', now())")
 
 
@@ -87,6 +88,7 @@ def test_file_of_the_first_release_becomes_like_a_new_one_and_keeps_what_it_hold
         assert [row[:width] for row in old[name][1]] == before[name][1]
     assert old["stripe_sync.versions"][1][0][:2] == (VERSION, CATALOG.api_version)
     assert recorded(tmp_path / "old.duckdb") == [("stripe_sync", f"version 1 to {VERSION}")]
+    assert rows(tmp_path / "old.duckdb", "select run_id, account_id from stripe_sync.runs") == [("run_1", "a")], "as its types say"
 
 
 def test_up_to_date_file_is_left_as_it_is(tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""Accounts without events, keys that may not read them, events that come too late: nothing is read needlessly or brought back."""
+
+from pathlib import Path
+
+from equality import differences, rows
+from mirroring import FEW
+from sync.altered import Altered, empty, forbidden
+from sync.odd import mend, others_complete, reason, states, world
+
+from stripe_assets.catalog.types import Fresh, load
+
+
+def test_account_without_events_is_not_read_whole_at_every_run(tmp_path: Path) -> None:
+    """A quiet account has no event to take a position from: that position is the beginning, not none."""
+    here = world(tmp_path, customers=20, alter={"/v1/events": empty})
+    assert here.sync(FEW).complete
+    before = len(here.app.requests)
+    assert here.sync(FEW).complete
+    assert len(here.app.requests) - before <= 8
+    mend(here)
+    name = here.account.objects("customer")[0]["id"]
+    here.account.edit("customer", name, email="first@example.com")
+    assert here.sync(FEW).complete
+    assert differences(here.database, here.account, types=FEW) == []
+
+
+def test_key_that_may_not_read_events_reads_what_can_change_again(tmp_path: Path) -> None:
+    """Nothing tells what changed: only reading everything again keeps the mirror equal, and it must do so."""
+    here = world(tmp_path, customers=30, alter={"/v1/events": forbidden})
+    names = ("customers", "coupons", "balance_transactions", "events")
+    first = here.sync(names)
+    assert others_complete(here, first, "events", "skipped")
+    edited, deleted = [customer["id"] for customer in here.account.objects("customer")[:2]]
+    here.account.edit("customer", edited, email="new@example.com")
+    here.account.delete("customer", deleted)
+    second = here.sync(names)
+    assert others_complete(here, second, "events", "skipped")
+    assert "permissions" in reason(second, "events")
+    mend(here)
+    assert here.sync(names).complete
+    assert differences(here.database, here.account, types=names) == []
+
+
+def test_permission_for_events_that_is_taken_away_fails_what_lives_by_them(tmp_path: Path) -> None:
+    """Complete would be a lie: nobody knows what has changed."""
+    here = world(tmp_path, customers=30)
+    names = ("customers", "coupons", "balance_transactions")
+    here.sync(names)
+    here.app = Altered(here.app, {"/v1/events": forbidden})  # type: ignore[assignment]  # as above
+    summary = here.sync(names)
+    told = {kind.name for kind in load() if kind.name in names and kind.fresh is Fresh.EVENTS}
+    assert {name for name, state in states(summary).items() if state == "failed"} >= told
+    mend(here)
+    assert here.sync(names).complete
+
+
+def test_old_event_of_a_type_that_is_up_to_date_does_not_come_back(tmp_path: Path) -> None:
+    """The window reaches back to the slowest type: a customer's state of ten days ago is in it, and is not news."""
+    here = world(tmp_path, customers=30)
+    account = here.account
+    here.sync(["customers", "coupons"])
+    name = account.objects("customer")[0]["id"]
+    account.advance(days=1)
+    account.edit("customer", name, email="old@example.com")
+    account.advance(days=5)
+    account.edit("customer", name, email="new@example.com")
+    here.sync(["customers"])
+    assert here.sync(["customers", "coupons"]).complete
+    assert rows(here.database, f"select email from stripe.customers where id = '{name}'") == [("new@example.com",)]
+    assert differences(here.database, account, types=("customers", "coupons")) == []
+    assert here.asked(f"/v1/customers/{name}") == []
+
+
+def test_type_that_is_read_for_the_first_time_is_not_read_again_object_by_object(tmp_path: Path) -> None:
+    """Customers today, everything tomorrow: a day of events about what was just listed must not cost a request each."""
+    here = world(tmp_path, customers=60)
+    here.sync(["customers"])
+    here.account.advance(days=3)
+    before = len(here.app.requests)
+    summary = here.sync(FEW)
+    single = [request for request in here.app.requests[before:] if request.path.count("/") == 3 and "_" in request.path.rsplit("/", 1)[1]]
+    alone = [request.path for request in single if not request.path.endswith(("/sessions", "/subscription_items"))]
+    assert summary.complete
+    assert len(alone) < 10, alone
+    assert differences(here.database, here.account, types=FEW) == []
