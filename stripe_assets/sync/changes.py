@@ -41,6 +41,10 @@ async def newest_event(client: StripeClient) -> int | None:
     return (page.first.created or 0) if page.first is not None else 0
 
 
+class EventsGone(RequestError):
+    """Events aged out while they were being read: what they told of is not known."""
+
+
 class CatchUp:
     """Brings types that have been read whole up to the present."""
 
@@ -115,6 +119,11 @@ class CatchUp:
             newest = await self._read_events(since, wanted, mirrored)
         except Unauthorized:
             raise
+        except EventsGone as error:
+            for kind in kinds:
+                self._session.of(kind).end("failed", reason=f"{error}: the next sync reads all of it again", request_id=error.request_id)
+            await writer.books(lambda ledger: ledger.lose_position(kinds))
+            return None
         except RequestError as error:
             for kind in (*kinds, *([mirrored] if mirrored is not None else [])):
                 self._session.of(kind).end("failed", reason=f"what changed could not be read: {error}", request_id=error.request_id)
@@ -131,6 +140,7 @@ class CatchUp:
     async def _read_events(self, since: int, wanted: Mapping[str, int], mirrored: ObjectType | None) -> int | None:
         """Read a window of events, newest first; give when its newest happened, none if it is empty."""
         newest: int | None = None
+        oldest, reached = since, None
         lost = 0
         params: dict[str, str | int] = {"limit": PAGE, "created[gte]": since}
         more = True
@@ -143,7 +153,8 @@ class CatchUp:
                 lost += 1
                 if lost > LOST_CURSORS:
                     raise
-                params.pop("starting_after")  # it aged out meanwhile: everything older has as well, or is seen twice
+                params.pop("starting_after")  # it is gone: from the newest on again
+                reached = oldest if reached is None else max(reached, oldest)
                 continue
             if mirrored is not None:
                 self._session.of(mirrored).requests += 1
@@ -152,7 +163,10 @@ class CatchUp:
             if page.first is not None and page.last is not None:
                 newest = newest if newest is not None else page.first.created
                 params["starting_after"] = page.last.id
+                oldest = page.last.created or oldest
             more = page.has_more
+        if reached is not None and oldest >= reached > since:
+            raise EventsGone(f"events were dropped by Stripe before they were read, those before {reached}", path=EVENTS.path)
         return newest
 
     async def _look_below(self, kinds: Sequence[ObjectType]) -> None:

@@ -3,7 +3,7 @@
 Decisions over what the books say; the reading itself belongs in `engine`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -18,11 +18,13 @@ EVENTS_KEPT = timedelta(days=29)
 class Course:
     """`backfill`: the types whose lists are read in this run, with the time from which on (seconds; none: whole).
 
-    `slices`: where an earlier run has got to with them; what that was told to leave out it goes on to leave out.
+    `slices`: where an earlier run has got to with them; what that was told to leave out it goes on to leave out. `missed`: the
+    types that are read again because the events since they were last up to date are not kept any more, with the days since.
     """
 
     backfill: Mapping[str, int | None]
     slices: Mapping[str, Sequence[StoredSlice]] = field(default_factory=dict)
+    missed: Mapping[str, int] = field(default_factory=dict)
 
 
 def choose(
@@ -37,7 +39,14 @@ def choose(
     resumed = {name for name, checkpoint in checkpoints.items() if checkpoint.state == BACKFILL} & {kind.name for kind in kinds} - begun
     slices = {kind.name: stored for kind in kinds if kind.name in resumed and (stored := ledger.slices(kind))}
     begins = dict.fromkeys(begun, since) | {name: checkpoints[name].since for name in resumed}
-    return Course(begins, slices)
+    return Course(begins, slices, _missed(kinds, checkpoints, begun, now=present))
+
+
+def _missed(kinds: Sequence[ObjectType], checkpoints: Mapping[str, Checkpoint], begun: Collection[str], *, now: datetime) -> dict[str, int]:
+    """Find what is begun anew because of a gap. What never changes is not: its list is read on from the newest known."""
+    told = _told(kinds)
+    known = {name: checkpoints[name] for name in begun if name in checkpoints and name in told}
+    return {name: (now - one.updated_at).days for name, one in known.items() if now - one.updated_at > EVENTS_KEPT}
 
 
 def to_begin(

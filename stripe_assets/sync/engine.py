@@ -6,10 +6,10 @@ How a type is begun or gone on with is decided in `course`; the lists are read b
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from time import monotonic
 
 import httpx
@@ -53,7 +53,8 @@ REPORTED_WITHIN = 5.0
 class Summary:
     """How a run ended: one result a type, and what it took.
 
-    `limiter` is the limiter at the end, `tally` what it let through when, `forecast` what the mirror expected at its start.
+    `limiter` is the limiter at the end, `tally` what it let through when, `forecast` what the mirror expected at its start,
+    `missed` the types that were read again because events since their last sync are not kept any more, with the days since.
     """
 
     run_id: str
@@ -65,6 +66,7 @@ class Summary:
     limiter: Snapshot
     tally: Tally
     forecast: Forecast | None = None
+    missed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def comparison(self) -> Comparison | None:
@@ -231,6 +233,7 @@ class _Run:
         self.id = uuid.uuid4().hex
         self._began = monotonic()
         self._forecast: Forecast | None = None
+        self._missed: Mapping[str, int] = {}
         self._kinds = opening.kinds
         self._newest = opening.newest
         self._on_result = on_result
@@ -290,6 +293,13 @@ class _Run:
         course = await self.writer.books(
             lambda ledger: choose(ledger, self._kinds, now=asked.now, events_from=self._newest, full_refresh=full_refresh, since=since)
         )
+        if course.missed:
+            self._missed = course.missed
+            log.warning(
+                "nothing was synced for %d days, and Stripe keeps events for 30: %s are read again from the start",
+                max(course.missed.values()),
+                ", ".join(sorted(course.missed)),
+            )
         below = {kind.name for kind in self._kinds if kind.parent is not None and not kind.parent.embedded}
         self.writer.begun = frozenset(below & course.backfill.keys())
         self._progress.phase = "reading lists"
@@ -356,13 +366,16 @@ class _Run:
             limiter=limiter.snapshot(),
             tally=limiter.tally,
             forecast=self._forecast,
+            missed=self._missed,
         )
 
 
 def _details(summary: Summary) -> dict[str, object]:
     """Give what is kept about a run besides its figures."""
     found = summary.comparison
-    return {"limiter": asdict(summary.limiter), **({"forecast": asdict(found)} if found is not None else {})}
+    forecast = {"forecast": asdict(found)} if found is not None else {}
+    missed = {"missed events": dict(summary.missed)} if summary.missed else {}
+    return {"limiter": asdict(summary.limiter), **forecast, **missed}
 
 
 @asynccontextmanager

@@ -126,6 +126,13 @@ class Ledger(Notes):
             [kind.name for kind in kinds],
         )
 
+    def lose_position(self, kinds: Iterable[ObjectType]) -> None:
+        """Note that nobody can tell any more what has changed in these types: the next run reads them from the start."""
+        names = [kind.name for kind in kinds]
+        self._run(
+            "update stripe_sync.checkpoints set events_from = null where account_id = ? and type in (select unnest(?::varchar[]))", names
+        )
+
     def slices(self, kind: ObjectType) -> list[StoredSlice]:
         """Read the slices of a list that is being read."""
         rows = self._all(
