@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import NamedTuple
+from urllib.parse import unquote_plus
 
 from stripe_assets.simulator.replies import Refusal, throttled
 
@@ -69,6 +70,8 @@ class Faults:
             raise ValueError(f"the rate of a fault is from 0 to 1: {', '.join(wrong)}")
         self._seed = seed
         self._plan: Mapping[Place, str] = {}
+        self.struck: list[str] = []
+        """Every fault that a request has met."""
         self._requests = 0
         self._asked: Counter[str] = Counter()
 
@@ -76,7 +79,7 @@ class Faults:
     def planned(cls, plan: Mapping[Place, str]) -> "Faults":
         """Give exactly these faults: `{3: "reset", ("/v1/charges", 2): "corrupt", "/v1/customers/*/tax_ids": "timeout"}`.
 
-        A path with its query (`/v1/charges?limit=100`) is that request alone. Counted are the requests that key and limits let in.
+        A path with its query (`/v1/charges?created[gte]=5`) is that request alone. Counted are the requests that key and limits let in.
         """
         faults = cls()
         faults._plan = dict(plan)
@@ -93,12 +96,16 @@ class Faults:
         self._requests += 1
         if not self._rates and not self._plan:
             return None
-        request = f"{path}?{query}"
+        request = f"{path}?{unquote_plus(query)}"
         self._asked[request] += 1
         if self._plan:
             self._asked[path] += 1
-            return next((fault for place, fault in self._plan.items() if self._is_at(place, path, request)), None)
-        return self._by_chance(random.Random(f"{self._seed} {self._asked[request]} {request}").random())
+            fault = next((fault for place, fault in self._plan.items() if self._is_at(place, path, request)), None)
+        else:
+            fault = self._by_chance(random.Random(f"{self._seed} {self._asked[request]} {request}").random())
+        if fault is not None:
+            self.struck.append(fault)
+        return fault
 
     def _is_at(self, place: Place, path: str, request: str) -> bool:
         if isinstance(place, int):
