@@ -146,7 +146,12 @@ def without_faults(which: str) -> tuple[str, ...]:
     history = BEGIN[which](Path(mkdtemp()))
     assert history.sync().complete
     assert history.differences() == []
-    return tuple(f"{each.path}?{urlencode(each.params, doseq=True, safe='[]')}" for each in history.requests)
+    return tuple(map(asked, history.requests))
+
+
+def asked(request: Any) -> str:
+    """Write a request as plans name it: path and query."""
+    return f"{request.path}?{urlencode(request.params, doseq=True, safe='[]')}"
 
 
 def assert_equal_at_the_price_of_what_failed(history: History, which: str) -> None:
