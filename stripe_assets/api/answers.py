@@ -51,7 +51,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         """Refuse what is neither the end of a list nor a way on."""
         if self.has_more and not self.data:
-            raise ValueError("there is more, but nothing to go on from")
+            raise ValueError("it says that there is more, and does not give it")
 
 
 class _Single(msgspec.Struct, frozen=True):

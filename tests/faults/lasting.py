@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from faults.small import BEGIN, TYPES, History, asked, attempts, without_faults
 
 from stripe_assets.errors import RequestError
@@ -42,9 +43,6 @@ def assert_told_and_mended(folder: Path, which: str, number: int, fault: str) ->
 
 def assert_error_names(history: History, plan: Mapping[Place, str], path: str) -> None:
     """Check that a run that cannot begin says what it could not ask for."""
-    try:
+    with pytest.raises(RequestError) as caught:
         history.sync(plan)
-    except RequestError as error:
-        assert error.path == path
-    else:
-        raise AssertionError("the run has begun without what it needs")
+    assert caught.value.path == path
