@@ -1,5 +1,6 @@
 """Faults over real sockets: none is taken for an answer, none spoils the next one, and each is over within bounded time."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_an_answer_that_drips_is_not_waited_for_without_end(account: Account, ma
     async def main(url: str) -> str:
         async with make_client(base_url=url, limits=UNLIMITED) as client:
             with pytest.raises(Transient) as caught:
-                await client.get(asking(60), read_page, attempts=1)
+                await asyncio.wait_for(client.get(asking(60), read_page, attempts=1), 2 * LONGEST_ANSWER)
             return str(caught.value)
 
     with serving(account, faults={"drip": 1.0}) as server:

@@ -40,3 +40,11 @@ def test_one_fault_costs_one_request_more_and_changes_nothing(tmp_path: Path, pl
 def test_what_always_fails_is_told_and_leaves_the_rest_alone(tmp_path: Path, place: tuple[str, int], fault: str) -> None:
     """A dead letter names it, every other type equals the account, and the next run without the fault mends it."""
     assert_told_and_mended(tmp_path, *place, fault)
+
+
+@pytest.mark.parametrize("start", ["/v1/customers/cus_", "/v1/transfers/tr_"])
+def test_children_are_not_complete_where_their_parent_could_not_be_read_again(tmp_path: Path, start: str) -> None:
+    """Only its reading would have brought the new ones: nobody would have looked for them."""
+    requests = without_faults("second")
+    number = 1 + next(index for index, request in enumerate(requests) if request.startswith(start) and request.endswith("?"))
+    assert_told_and_mended(tmp_path, "second", number, "server-error")

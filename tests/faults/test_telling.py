@@ -36,6 +36,9 @@ def test_changes_arrive_however_they_are_told(
     account.edit("coupon", account.objects("coupon")[0]["id"], name="first")
     account.edit("coupon", account.objects("coupon")[0]["id"], name="second")
     also(account)
+    for _ in range(8):  # so that some of an earlier second is seen only after some of a later one
+        account.create("coupon", percent_off=3)
+        account.advance(days=LATE / 10 / 86_400)
     account.edit("customer", account.objects("customer")[0]["id"], email="last@example.com")
     account.create("coupon", percent_off=7)
     assert history.sync().complete
