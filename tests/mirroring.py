@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import virtual_time
 
 from stripe_assets.catalog.types import Catalog, load
 from stripe_assets.limits.guard import InProcess
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
+from stripe_assets.simulator.in_process import Line
 from stripe_assets.sync.engine import Mirror, Summary
 from stripe_assets.sync.settings import Settings
 
@@ -51,7 +51,7 @@ class World:
         mirror = self.mirror = Mirror(
             Settings(api_key=self.key, api_base="http://stripe.test", duckdb=self.database, rate_limit=self.rate_limit, **self.settings),
             catalog=self.catalog,
-            transport=httpx.ASGITransport(self.app),
+            transport=Line(self.app),
             sharing=lambda _allowance: InProcess(),
         )
 

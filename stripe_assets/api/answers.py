@@ -48,6 +48,22 @@ class _Envelope(msgspec.Struct, frozen=True):
     data: list[msgspec.Raw]
     has_more: bool
 
+    def __post_init__(self) -> None:
+        """Refuse what is neither the end of a list nor a way on."""
+        if self.has_more and not self.data:
+            raise ValueError("it says that there is more, and does not give it")
+
+
+class _Single(msgspec.Struct, frozen=True):
+    """What the reading of a single object needs of it: not every one has an id."""
+
+    object: str
+
+    def __post_init__(self) -> None:
+        """Refuse a list."""
+        if self.object == "list":
+            raise ValueError("one object was asked for, not a list")
+
 
 class _TokenStub(msgspec.Struct, frozen=True):
     """What the reading of a version 2 list needs of an object: its times are text."""
@@ -75,7 +91,7 @@ _envelopes = msgspec.json.Decoder(_Envelope)
 _token_envelopes = msgspec.json.Decoder(_TokenEnvelope)
 _stubs = msgspec.json.Decoder(Stub)
 _token_stubs = msgspec.json.Decoder(_TokenStub)
-_objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_singles = msgspec.json.Decoder(_Single)
 _faults = msgspec.json.Decoder(_FaultBody)
 
 
@@ -143,7 +159,7 @@ def read_single(answer: Answer) -> Page:
     try:
         if not answer.body.isascii():
             answer.body.decode()
-        _objects.decode(answer.body)
+        _singles.decode(answer.body)
     except UNREADABLE as error:
         raise damaged(answer, error) from error
     return Page((msgspec.Raw(answer.body),), has_more=False, first=None, last=None)
@@ -211,10 +227,21 @@ def refusal(path: str, status: int, headers: Mapping[str, str], body: bytes) -> 
             return Rejected(message, path=path, status=status, request_id=request_id, code=fault.code)
         reason = headers.get("stripe-rate-limited-reason")
         return Throttled(message, path=path, reason=reason, retry_after=retry_after, request_id=request_id, code=fault.code)
-    kind = _kind(status, fault, should_retry)
+    kind = Transient if _is_broken(status, headers, body) and should_retry != "false" else _kind(status, fault, should_retry)
     if kind is Transient:
         return Transient(message, path=path, status=status, request_id=request_id, code=fault.code, retry_after=retry_after)
     return kind(message, path=path, status=status, request_id=request_id, code=fault.code)
+
+
+def _is_broken(status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    """Say whether an error's body is called JSON and is none: nobody knows what it would have said, so it is asked for again."""
+    if status == 401 or not headers.get("content-type", "").startswith("application/json"):
+        return False
+    try:
+        msgspec.json.decode(body)
+    except UNREADABLE:
+        return True
+    return False
 
 
 def _kind(status: int, fault: _Fault, should_retry: str | None) -> type[RequestError]:

@@ -6,6 +6,7 @@ one core, this one 1,190 (measured 2026-11, pages of 397 kB). What to ask for be
 
 import asyncio
 import random
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ FIRST_THROTTLED_PAUSE, THROTTLED_GROWTH = 0.2, 1.25
 LONGEST_ASKED_FOR = 60.0
 """Seconds that a `Retry-After` is obeyed for, as far as Stripe's own libraries believe it; then the question is put again."""
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+"""Seconds that the next byte of an answer is waited for, and a connection."""
+LONGEST_ANSWER = 80.0
+"""Seconds from sending to the answer's last byte, as long as Stripe's own libraries wait: bytes that come one by one never time out."""
 
 Params = Mapping[str, str | int | Sequence[str]]
 Scalar = str | int | float | bool | None  # what httpx takes as a parameter
@@ -125,12 +129,18 @@ class StripeClient:
 
         Raised in here, it would have aiohttp's error as its context, whose `repr` shows the request's headers: the key.
         """
+        host = self._http.base_url.host
         try:
-            return await self._http.get(request.path, params=_flat(request.params))
+            async with asyncio.timeout(LONGEST_ANSWER) as whole:
+                return await self._http.get(request.path, params=_flat(request.params))
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            reason = str(error) or type(error).__name__
-            message = f"GET {request.path}: no whole answer from {self._http.base_url.host}: {reason}"
-            return Transient(message, path=request.path)
+            if whole.expired():
+                reason = f"it was not there after {LONGEST_ANSWER:.0f} seconds"
+            elif _unknown_name(error):
+                reason = f"no address is known for that name, or for a proxy's; check the network and STRIPE_API_BASE ({error})"
+            else:
+                reason = str(error) or type(error).__name__
+            return Transient(f"GET {request.path}: no whole answer from {host}: {reason}", path=request.path)
 
     def _pause(self, error: Transient | Throttled, attempt: int) -> float:
         """Give the seconds to wait before the next attempt."""
@@ -158,6 +168,13 @@ class _Connections(httpx.AsyncClient):
 
     def _init_proxy_transport(self, proxy: httpx.Proxy, **options: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]  # likewise
         return _Transport(proxy=proxy, **options)
+
+
+def _unknown_name(error: BaseException | None) -> bool:
+    """Say whether a name could not be looked up: what httpx raises tells it by its cause only."""
+    while error is not None and not isinstance(error, socket.gaierror | aiohttp.ClientConnectorDNSError):
+        error = error.__cause__
+    return error is not None
 
 
 def _asked_for(error: Transient | Throttled) -> float:

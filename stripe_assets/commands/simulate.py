@@ -11,7 +11,7 @@ from stripe_assets.commands.endings import tell
 from stripe_assets.commands.places import check_port
 from stripe_assets.errors import ConfigurationError
 from stripe_assets.simulator.account import Account
-from stripe_assets.simulator.faults import NAMES
+from stripe_assets.simulator.faults import SERVED
 from stripe_assets.simulator.keys import DEFAULT_KEY
 from stripe_assets.simulator.server import HOST, serving
 
@@ -32,8 +32,8 @@ def fault_rates(texts: Iterable[str]) -> dict[str, float]:
     rates = {}
     for text in texts:
         name, _, rate = text.partition("=")
-        if name not in NAMES:
-            raise ConfigurationError(f"--fault {text!r} names no fault: there are {', '.join(NAMES)}")
+        if name not in SERVED:
+            raise ConfigurationError(f"--fault {text!r} names no fault: there are {', '.join(SERVED)}")
         try:
             rates[name] = float(rate)
         except ValueError as error:

@@ -245,6 +245,22 @@ class Account:
         found = self._books.paid_by.get(invoice_id)
         return found.id if found else None
 
+    def tell(self, **ways: Any) -> None:
+        """Let changes be told otherwise from now on: the fields of `telling.Telling`."""
+        with self.lock:
+            self.changed = True
+            for way, value in ways.items():
+                setattr(self._books.telling, way, value)
+
+    def is_visible(self, record: Record) -> bool:
+        """Say whether lists show an object already."""
+        return self._books.telling.is_visible(record, self.now)
+
+    @property
+    def shows_late(self) -> bool:
+        """Whether lists do not show at once what was just written."""
+        return self._books.telling.late > 0
+
     def reshape(self, kind: str, field: str, change: str) -> None:
         """Let a field of a kind `appear`, `vanish`, or become a `text`, `number` or `object`, in all later answers and events."""
         with self.lock:

@@ -15,6 +15,7 @@ from stripe_assets.simulator import inventory, rendering, samples
 from stripe_assets.simulator.chance import Chance
 from stripe_assets.simulator.periods import DAY
 from stripe_assets.simulator.store import Fields, Record, Store
+from stripe_assets.simulator.telling import Telling
 from stripe_assets.simulator.truth import Truth
 
 API_VERSION = "2026-05-27.dahlia"
@@ -55,6 +56,7 @@ class Books:
         self.truth = Truth(began)
         self.lock = threading.RLock()
         self.events_since = events_since
+        self.telling = Telling()
         self.paid_by: dict[str, Record] = {}
         """The payment intent of each invoice."""
         self.invoice_of: dict[str, Record] = {}
@@ -159,17 +161,19 @@ class Books:
         return self.now >= self.events_since
 
     def tell(self, event: str, about: Record | Fields, *, previous: Fields | None = None) -> None:
-        """Leave an event about an object as it is now, unless it would be too old to be kept."""
+        """Leave an event about an object as it is now, unless it would be too old to be kept; two where all is told twice."""
         if not self._telling:
             return
-        snapshot = orjson.Fragment(rendering.body(self.store, about)) if isinstance(about, Record) else about
+        body = rendering.body(self.store, about) if isinstance(about, Record) else orjson.dumps(about)
+        snapshot = orjson.Fragment(self.telling.shown(body))
         told: Fields = {"object": snapshot}
         if previous is not None:
             told["previous_attributes"] = previous
         beside = not isinstance(about, Record) or about.kind in inventory.BY_NAME
         object_id = (self.side if beside else self.chance).id(*_FORM["event"])
         fields = {
-            "id": object_id, "created": self.now, "api_version": API_VERSION, "data": told, "type": event, "pending_webhooks": 0,
+            "created": self.now, "api_version": self.telling.version or API_VERSION, "data": told, "type": event, "pending_webhooks": 0,
             "request": {"id": None, "idempotency_key": None},
         }  # fmt: skip
-        self.store.add("event", object_id, self.now, fields)
+        for name in (object_id, self.side.id(*_FORM["event"])) if self.telling.twice else (object_id,):
+            self.store.add("event", name, self.now, {"id": name, **fields}, backwards=self.telling.backwards)

@@ -8,56 +8,37 @@ Switches are posted: `/_simulator/product?name=issuing&on=false`, `/_simulator/f
 With the header `Stripe-Account` a control path speaks of that connected account.
 
 It needs no lifespan and starts no thread, and takes the running loop's clock: so it works under virtual time. Where no socket can be
-cut (`httpx.ASGITransport`), the faults `reset` and `truncated` raise ConnectionResetError instead.
+cut, `in_process.Line` tells what a cut one would; under a bare `httpx.ASGITransport` such faults raise ConnectionResetError.
 """
 
 import asyncio
-import gzip as compression
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import partial
-from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from stripe_assets.simulator import control
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.books import API_VERSION
 from stripe_assets.simulator.chance import Chance
+from stripe_assets.simulator.delivery import SLOW_SECONDS, TINY, Answer, Headers, Receive, Scope, Send, damaged, deliver, packed
 from stripe_assets.simulator.endpoints import routes
-from stripe_assets.simulator.faults import REFUSED, SLOW_SECONDS, Faults
+from stripe_assets.simulator.faults import REFUSED, SWAPPED, Faults
 from stripe_assets.simulator.keys import Door, Keys
 from stripe_assets.simulator.limits import Limits, Request, Stats
 from stripe_assets.simulator.lists import answer
 from stripe_assets.simulator.replies import Refusal, throttled
 from stripe_assets.simulator.switches import Switches
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-
-CUT = "stripe_assets.simulator.cut"
-"""ASGI extension: its `close` closes the connection."""
-
 _KEPT_REQUESTS = 200_000
-_TINY = 1_000
-"""Bodies below this many bytes are not worth compressing."""
-_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-
-
-class _Answer(NamedTuple):
-    status: int
-    body: bytes
-    headers: Headers
-    reason: str | None = None
-    content_type: bytes = b"application/json"
+_NO_ANSWER = frozenset({"reset", "timeout", "dns"})
+"""Faults after which the status of the request is told as 0."""
 
 
 class Application:
-    """ASGI callable over one account; `requests` and `stats` tell what was asked of it."""
+    """ASGI callable over one account; `requests` and `stats` tell what was asked of it, `faults` what goes wrong from now on."""
 
     def __init__(
         self,
@@ -67,7 +48,7 @@ class Application:
         latency: float,
         account_limit: int | None,
         endpoint_limit: int | None,
-        faults: Mapping[str, float] | None,
+        faults: Mapping[str, float] | Faults | None,
         seed: int,
         gzip: bool,
     ) -> None:
@@ -78,7 +59,7 @@ class Application:
         self._door = Door(keys, account, self.switches)
         self._latency = latency
         self._limits: dict[str, Limits] = defaultdict(partial(Limits, account_limit, endpoint_limit))
-        self._faults = Faults(faults, seed)
+        self.faults = faults if isinstance(faults, Faults) else Faults(faults, seed)
         self._ids = Chance(seed)
         self._routes = routes()
         self._gzip = gzip
@@ -94,7 +75,7 @@ class Application:
             served = control.Served(self.account, self.stats, self.requests, self.switches)
             named = headers.get(b"stripe-account", b"").decode("latin-1")
             status, body = control.answer(served, named, scope["method"], path, pairs)
-            await self._send(send, _Answer(status, body, []), headers, "control")
+            await self._send(scope, receive, send, Answer(status, body, []), "control", None)
             return
         loop = asyncio.get_running_loop()
         arrived = loop.time()
@@ -102,81 +83,64 @@ class Application:
         found = self._routes.find(path)
         name = found[0].name if found else f"{scope['method']} {path}"
         self.stats.arrived(name, arrived)
-        reply, fault = self._decide(scope["method"], path, pairs, headers, name, arrived)
+        reply, fault = self._decide(scope, path, pairs, headers, name, arrived)
         about = headers.get(b"stripe-account", b"").decode("latin-1") or self.account.id
         wait = self._latency + (SLOW_SECONDS if fault == "slow" else 0.0)
         if wait:
             await asyncio.sleep(wait)
-        status = 0 if fault == "reset" else reply.status
+        status = 0 if fault in _NO_ANSWER else reply.status
         self._note(Request(arrived, scope["method"], path, _params(pairs), name, status, request_id, about))
         self.stats.answered(name, status, reply.reason)
-        if fault in ("reset", "truncated"):
-            await self._cut(scope, receive, send, reply, request_id, whole=fault == "reset")
-        else:
-            await self._send(send, reply, headers, request_id)
+        await self._send(scope, receive, send, reply, request_id, fault)
 
     def _decide(
-        self, method: str, path: str, pairs: list[tuple[str, str]], headers: Mapping[bytes, bytes], name: str, now: float
-    ) -> tuple[_Answer, str | None]:
+        self, scope: Scope, path: str, pairs: list[tuple[str, str]], headers: Mapping[bytes, bytes], name: str, now: float
+    ) -> tuple[Answer, str | None]:
         """Decide the answer: first the key, then the limits, then a fault, then what was asked."""
-        found = self._routes.find(path)
+        found, method = self._routes.find(path), scope["method"]
         fault = None
         try:
             account = self._door.admit(headers, found[0] if found else None)
             if (reason := self._limits[account.id].exceeded(name, now)) is not None:
                 raise throttled(reason)
-            fault = self._faults.draw()
+            fault = self.faults.draw(path, scope["query_string"].decode("latin-1"))
             if fault in REFUSED:
                 raise REFUSED[fault]()
-            if fault == "html":
-                return _Answer(502, _PAGE, [], content_type=b"text/html"), fault
+            if fault in SWAPPED:
+                status, body, content_type = SWAPPED[fault]
+                return Answer(status, body, [], content_type=content_type), fault
             if found is None:
                 raise Refusal(404, f"Unrecognized request URL ({method}: {path}).")
             if method != "GET":
                 raise Refusal(405, f"This simulator only reads: {method} is not allowed on {path}.")
             self.switches.admit(found[0])
             body = answer(account, found[0], found[1], path, pairs, self.switches)
-            return _Answer(200, body[: len(body) // 2] if fault == "corrupt" else body, []), fault
+            return Answer(200, body[: len(body) // 2] if fault == "corrupt" else body, []), fault
         except Refusal as refusal:
-            return _Answer(refusal.status, refusal.body(), refusal.headers(), refusal.reason), fault
+            return Answer(refusal.status, refusal.body(), refusal.headers(), refusal.reason), fault
 
     def _note(self, request: Request) -> None:
         self.requests.append(request)
         if len(self.requests) > 2 * _KEPT_REQUESTS:
             del self.requests[:_KEPT_REQUESTS]
 
-    def _headers(self, reply: _Answer, length: int, asked: Mapping[bytes, bytes], request_id: str) -> Headers:
+    def _headers(self, reply: Answer, asked: Mapping[bytes, bytes], request_id: str) -> Headers:
         date = format_datetime(datetime.fromtimestamp(self.account.now, UTC), usegmt=True).encode()
         return [
             (b"content-type", reply.content_type),
-            (b"content-length", str(length).encode()),
             (b"date", date),
             (b"request-id", request_id.encode()),
             (b"stripe-version", asked.get(b"stripe-version", API_VERSION.encode())),
             *reply.headers,
         ]
 
-    async def _send(self, send: Send, reply: _Answer, asked: Mapping[bytes, bytes], request_id: str) -> None:
-        body, packed = reply.body, False
-        if self._gzip and len(body) >= _TINY and b"gzip" in asked.get(b"accept-encoding", b""):
-            body, packed = compression.compress(body, 1, mtime=0), True
-        headers = self._headers(reply, len(body), asked, request_id)
-        if packed:
+    async def _send(self, scope: Scope, receive: Receive, send: Send, reply: Answer, request_id: str, fault: str | None) -> None:
+        asked = dict(scope["headers"])
+        body, headers = reply.body, self._headers(reply, asked, request_id)
+        if self._gzip and len(body) >= TINY and b"gzip" in asked.get(b"accept-encoding", b""):
+            body = packed(body)
             headers.append((b"content-encoding", b"gzip"))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def _cut(self, scope: Scope, receive: Receive, send: Send, reply: _Answer, request_id: str, *, whole: bool) -> None:
-        if not whole:
-            headers = self._headers(reply, len(reply.body), {}, request_id)
-            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-            await send({"type": "http.response.body", "body": reply.body[: len(reply.body) // 2], "more_body": True})
-        cut = (scope.get("extensions") or {}).get(CUT)
-        if cut is None:
-            raise ConnectionResetError(f"the simulator cut the connection of {request_id}")
-        cut["close"]()
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await deliver(scope, receive, send, reply, damaged(body, fault), headers, fault)
 
 
 def _params(pairs: list[tuple[str, str]]) -> dict[str, str | tuple[str, ...]]:
@@ -193,14 +157,14 @@ def application(
     latency: float = 0.0,
     account_limit: int | None = None,
     endpoint_limit: int | None = None,
-    faults: Mapping[str, float] | None = None,
+    faults: Mapping[str, float] | Faults | None = None,
     seed: int = 0,
     gzip: bool = True,
 ) -> Application:
     """Serve an account.
 
     `keys` names who may ask, each with the resources it may not read (None: all may be read); `latency` is in seconds, limits in
-    requests per second, `faults` maps names out of `faults.NAMES` to rates from 0 to 1.
+    requests per second, `faults` maps names out of `faults.NAMES` to rates from 0 to 1, or says exactly which request meets which.
     """
     return Application(
         account, keys=keys, latency=latency, account_limit=account_limit, endpoint_limit=endpoint_limit, faults=faults, seed=seed, gzip=gzip

@@ -10,7 +10,7 @@ from stripe_assets.simulator import facts, rendering
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.endpoints import PARENTS, REQUIRED, UNDER, Endpoint, places
 from stripe_assets.simulator.expand import expand
-from stripe_assets.simulator.filters import Pairs, Question, ask, keep
+from stripe_assets.simulator.filters import Pairs, Question, Test, ask, keep
 from stripe_assets.simulator.replies import Refusal, missing
 from stripe_assets.simulator.store import Record
 from stripe_assets.simulator.summaries import narrow
@@ -73,10 +73,11 @@ def _page(
     if kind == "billing.meter_event_summary" and parent is not None:
         parent = narrow(question, parent)
     after = _marked(account, kind, question.page) if second else _cursor(account, kind, question.after, "starting_after")
+    asked_for = keep(question, endpoint, store, switches, parent_param=word)
     page, more = store.shelf(kind).page(
         limit=question.limit if endpoint.pages != "none" else ALL_AT_ONCE, after=after, parent=parent,
         since=question.since, until=question.until, before=_cursor(account, kind, question.before, "ending_before"),
-        keep=keep(question, endpoint, store, switches, parent_param=word), oldest_first=rendering.in_order_of_parent(kind),
+        keep=_visible(account, asked_for), oldest_first=rendering.in_order_of_parent(kind),
     )  # fmt: skip
     objects = b",".join([each.body or rendering.body(store, each) for each in page])
     if second:
@@ -89,6 +90,13 @@ def _page(
     shown = orjson.loads(body)
     expand(account, kind, shown, question.expand, listing=True)
     return orjson.dumps(shown)
+
+
+def _visible(account: Account, keep: Test | None) -> Test | None:
+    """Give the test for what the list shows by now."""
+    if not account.shows_late:
+        return keep
+    return lambda record: account.is_visible(record) and (keep is None or keep(record))
 
 
 def _parent(account: Account, endpoint: Endpoint, ids: tuple[str, ...], question: Question, switches: Switches) -> str | None:

@@ -5,6 +5,7 @@ import contextlib
 import random
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,9 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stripe_assets.simulator.account import Account
-from stripe_assets.simulator.http import CUT, Application, application
+from stripe_assets.simulator.delivery import LINE
+from stripe_assets.simulator.faults import UNSENT
+from stripe_assets.simulator.http import Application, application
 
 HOST = "127.0.0.1"
 LIVE_SECONDS = 0.25
@@ -24,11 +27,16 @@ LIVE_PACE = 60
 
 
 class _Cuttable(HttpToolsProtocol):
-    """Lets the application close its connection, as the faults `reset` and `truncated` need."""
+    """Lets the application do to its connection what faults of the way do to one."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {CUT: {"close": self.transport.close}}
+        self.scope["extensions"] = {LINE: {"close": self.transport.close, "reset": self._reset, "write": self.transport.write}}
+
+    def _reset(self) -> None:
+        """Tear the connection: the other end is told so, and not only that there is no more to come."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -128,13 +136,19 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
+def _servable(app: Application) -> Application:
+    if unserved := UNSENT & app.faults.names:
+        raise ValueError(f"no server can serve the fault {', '.join(unserved)}: who meets it does not get as far as to one")
+    return app
+
+
 @contextlib.contextmanager
 def serving(account: Account, port: int = 0, live: bool = False, **application_options: Any) -> Iterator[Serving]:
     """Serve an account from a thread for the length of a `with` block; port 0 takes a free one.
 
     The options are those of `http.application`. `live` lets the account go on changing.
     """
-    app = application(account, **application_options)
+    app = _servable(application(account, **application_options))
     server = Serving(account, app, _listen(port), live=live)
     thread = threading.Thread(target=server.run, name="stripe-simulator", daemon=True)
     thread.start()
@@ -148,5 +162,5 @@ def serving(account: Account, port: int = 0, live: bool = False, **application_o
 
 def serve(account: Account, port: int = 0, live: bool = False, **application_options: Any) -> None:
     """Serve an account in the foreground until SIGINT or SIGTERM; OSError if the port is taken."""
-    app = application(account, **application_options)
+    app = _servable(application(account, **application_options))
     Serving(account, app, _listen(port), live=live).run()

@@ -9,6 +9,8 @@ from typing import Any
 
 from stripe_assets.simulator.shapes import KINDS
 
+_FIRST = -(1 << 60)
+"""Before every turn: those of events that are told backwards are negative."""
 Fields = dict[str, Any]
 Change = Callable[[Fields, str], None]
 
@@ -93,8 +95,8 @@ class Shelf:
         `since` and `until` bound `created`, both inclusive. `before` gives those next to the cursor on its newer side, in the list's order.
         """
         order = self.order if parent is None else self.under(parent)
-        low = 0 if since is None else bisect_left(order, (since, -1), key=_place)
-        high = len(order) if until is None else bisect_left(order, (until + 1, -1), key=_place)
+        low = 0 if since is None else bisect_left(order, (since, _FIRST), key=_place)
+        high = len(order) if until is None else bisect_left(order, (until + 1, _FIRST), key=_place)
         older, newer = (before, after) if oldest_first else (after, before)
         if older is not None:
             high = min(high, bisect_left(order, _place(older), key=_place))
@@ -153,10 +155,10 @@ class Store:
             grow()
         return found
 
-    def add(self, kind: str, object_id: str, created: int, fields: Fields, under: str | None = None) -> Record:
-        """Put a new object on its shelf."""
+    def add(self, kind: str, object_id: str, created: int, fields: Fields, under: str | None = None, *, backwards: bool = False) -> Record:
+        """Put a new object on its shelf; `backwards`, it stands for older than those of the same second."""
         self._turn += 1
-        record = Record(kind, object_id, created, self._turn, fields, under)
+        record = Record(kind, object_id, created, -self._turn if backwards else self._turn, fields, under)
         self.shelf(kind).add(record)
         self.present[kind][object_id] = record
         return record
@@ -181,7 +183,7 @@ class Store:
     def forget_before(self, kind: str, at: int) -> None:
         """Drop what is older than `at`, as if it had never been (events age out)."""
         shelf = self.shelf(kind)
-        cut = bisect_left(shelf.order, (at, -1), key=_place)
+        cut = bisect_left(shelf.order, (at, _FIRST), key=_place)
         present = self.present[kind]
         for record in shelf.order[:cut]:
             del present[record.id]

@@ -85,6 +85,8 @@ class CatchUp:
             newest = window.result()
         await self._note_open()
         await self.ask_noted()
+        for kind in told:
+            self._fail_with_parent(kind)
         standing = [kind for kind in told if not self._session.of(kind).over]
         if standing:
             await self._session.writer.books(lambda ledger: ledger.caught_up(standing, events_from=newest, at=began))
@@ -99,6 +101,13 @@ class CatchUp:
         for kind in self._kinds:
             if kind.open and kind.retrieve_path is not None and not self._session.of(kind).over:
                 await self._session.writer.books(partial(Ledger.pend_open, kind=kind, now=now, read_before=before, payloads_at=payloads_at))
+
+    def _fail_with_parent(self, kind: ObjectType) -> None:
+        """Note that objects may be missing which only the reading of a parent would have brought, and that it could not be read."""
+        parent = self._session.progress.types.get(kind.parent.type) if kind.parent is not None else None
+        if kind.fresh is Fresh.PARENT and parent is not None and parent.state == "failed":
+            reason = f"its {parent.name} could not be read: {parent.reason}"
+            self._session.of(kind).end("failed", reason=reason, request_id=parent.request_id, in_part=True)
 
     def _is_told(self, kind: ObjectType) -> bool:
         """Say whether events tell of a type, or of those that it belongs to. What is read whole in every run needs none."""

@@ -5,12 +5,12 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import httpx
 import pytest
 
 from stripe_assets.api.client import StripeClient
 from stripe_assets.limits.limiter import Limiter, Limits
 from stripe_assets.simulator.account import Account
+from stripe_assets.simulator.in_process import Line
 
 KEY = "sk_test_51Habcdefghijklmnopqrstuvwxyz_simulator"
 SPEED = 50
@@ -33,7 +33,7 @@ def make_client() -> Callable[..., StripeClient]:
             base_url=base_url,
             api_version="2026-05-27.dahlia",
             limiter=Limiter(limits or Limits(100.0, 25.0)),
-            transport=httpx.ASGITransport(app) if app is not None else None,
+            transport=Line(app) if app is not None else None,
             seed=1,
             **options,
         )

@@ -75,7 +75,7 @@ def test_a_single_object_is_a_page_by_itself_with_or_without_an_id() -> None:
     """A balance has none."""
     body = b'{"object":"balance","available":[{"amount":1}]}'
     assert read_single(answer(body)) == Page((msgspec.Raw(body),), has_more=False, first=None, last=None)
-    for damaged in (body[:-1], b"[]", b"null", b"<html>"):
+    for damaged in (body[:-1], b"[]", b"null", b"<html>", b"{}", b'{"object":"list","has_more":false}', b'{"error":{"message":"no"}}'):
         with pytest.raises(Transient):
             read_single(answer(damaged))
 
@@ -118,9 +118,25 @@ def test_no_beginning_of_a_page_is_taken_for_a_page(end: int) -> None:
         b'{"object":"list","data":[null],"has_more":false}',
         b'{"object":"list","data":[{"object":"charge"}],"has_more":false}',
         b'{"object":"list","data":[{"id":"ch_1"}]}',
+        b'{"object":"list","data":[],"has_more":true}',
+        b"{}",
         b'{"object":"list","data":' + b"[" * 100_000,
     ],
-    ids=["html", "latin-1", "more after the end", "null", "array", "error", "no data", "no object", "no id", "no has_more", "too deep"],
+    ids=[
+        "html",
+        "latin-1",
+        "more after the end",
+        "null",
+        "array",
+        "error",
+        "no data",
+        "no object",
+        "no id",
+        "no has_more",
+        "more of nothing",
+        "nothing",
+        "too deep",
+    ],
 )
 def test_what_is_no_page_is_asked_for_again(body: bytes) -> None:
     """A proxy, a login page or a broken cache stands in between: never an empty list, never another error."""
@@ -201,6 +217,17 @@ def test_each_answer_is_the_error_that_says_what_can_be_done(status: int, header
     assert (error.path, error.status, error.request_id) == ("/v1/charges", status, "req_9")
     assert str(error).startswith("GET /v1/charges (request req_9): ")
     assert len(str(error)) < 300
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+@pytest.mark.parametrize("damage", [b"", b'{"error":{"mess', b'{"error":{"message":"\xff"}}', b"<html>"])
+def test_an_error_that_cannot_be_read_is_asked_for_again(status: int, damage: bytes) -> None:
+    """It may have said that a cursor is lost, or that a permission lacks: what follows from it nobody knows."""
+    headers = {"content-type": "application/json; charset=utf-8"}
+    assert type(refusal("/v1/charges", status, headers, damage)) is Transient
+    assert type(refusal("/v1/charges", status, headers | DO_NOT, damage)) is Rejected
+    assert type(refusal("/v1/charges", status, headers, b'{"detail":"blocked by your company"}')) is Rejected
+    assert type(refusal("/v1/charges", 401, headers, damage)) is Unauthorized
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ def test_simulate_serves_until_it_is_told_to_end(start: Start, number: signal.Si
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"), [("thunder=0.1", "there are concurrency"), ("html", "write it as html=0.05"), ("html=2", "from 0 to 1")]
+    ("fault", "words"),
+    [("thunder=0.1", "there are concurrency"), ("html", "write it as html=0.05"), ("html=2", "from 0 to 1"), ("dns=0.1", "names no fault")],
 )
 def test_a_wrong_fault_ends_with_2(run: Run, fault: str, words: str) -> None:
     result = run("simulate", "--fault", fault)

@@ -10,6 +10,7 @@ import pytest
 
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import Application, application
+from stripe_assets.simulator.in_process import Line
 
 NOW = 1_790_000_123
 KEY = "sk_test_simulator"
@@ -47,7 +48,7 @@ class Client:
         """Run a conversation under virtual time."""
 
         async def main() -> Any:
-            transport = httpx.ASGITransport(self.app)
+            transport = Line(self.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://simulator", headers=self.headers) as client:
                 return await talk(client)
 

@@ -205,12 +205,14 @@ def test_unknown_key_ends_the_run(tmp_path: Path) -> None:
         here.sync()
 
 
-@pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_each_fault_at_a_tenth_of_the_requests_changes_nothing(tmp_path: Path, fault: str) -> None:
-    here = world(tmp_path, customers=20, faults={fault: 0.1}, seed=5)
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_all_faults_together_at_a_fifth_of_the_requests_change_nothing(tmp_path: Path, seed: int) -> None:
+    """A bad day; each fault alone is in tests/faults."""
+    here = world(tmp_path, customers=20, faults=dict.fromkeys(FAULTS, 0.2 / len(FAULTS)), seed=seed)
     types = (*FEW, BELOW, "core_accounts", "balance", "quote_line_items")
     summary = here.sync(types)
     assert summary.complete, [result for result in summary.results if result.state != "complete"]
+    assert len(set(here.app.faults.struck)) > 5
     assert differences(here.database, here.account, types=types) == []
 
 

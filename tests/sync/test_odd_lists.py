@@ -9,6 +9,8 @@ from equality import differences, rows
 from sync.altered import Alter, Altered, Answer, empty, failing
 from sync.odd import SOME, mend, others_complete, reason, states, world
 
+from stripe_assets.api.client import ATTEMPTS
+
 
 def spoil(place: int, change: Callable[[dict[str, Any]], Any]) -> Alter:
     """Change one object of each page."""
@@ -53,7 +55,9 @@ def test_damaged_end_of_a_page_fails_its_type_with_a_dead_letter(tmp_path: Path)
     assert differences(here.database, here.account, types=SOME) == []
 
 
-def more_with_nothing(_params: dict[str, str], status: int, body: dict[str, Any]) -> Answer:
+def more_with_nothing(params: dict[str, str], status: int, body: dict[str, Any]) -> Answer:
+    if params.get("limit") == "1":
+        return status, body  # what a run needs before it can begin
     return status, {**body, "data": [], "has_more": True}
 
 
@@ -77,7 +81,7 @@ def test_list_that_never_ends_fails_its_type_and_ends(tmp_path: Path, alter: Alt
     summary = here.sync(SOME)
     assert others_complete(here, summary, "products")
     assert "says that there is more" in reason(summary, "products")
-    assert len(here.asked("/v1/products")) <= 3
+    assert len(here.asked("/v1/products")) <= ATTEMPTS + 2
     mend(here)
     assert here.sync(SOME).complete
     assert differences(here.database, here.account, types=SOME) == []
@@ -94,7 +98,7 @@ def test_catching_up_with_a_list_that_never_ends_fails_and_ends(tmp_path: Path, 
     before = len(here.asked(path))
     failed = [result.type for result in here.sync(names).results if result.state == "failed"]
     assert failed == ["balance_transactions"] if path != "/v1/events" else "customers" in failed
-    assert len(here.asked(path)) - before <= 4
+    assert len(here.asked(path)) - before <= ATTEMPTS + 3
     mend(here)
     assert here.sync(names).complete
     assert differences(here.database, here.account, types=names) == []
