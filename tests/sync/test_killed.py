@@ -28,17 +28,21 @@ TYPES = FEW
 Window = tuple[str, str | None, str | None, int]
 """A type, the bounds of `created` as a request says them, and which of the times that the list is read."""
 KILLS = 3
+STORED = 1_000_000
+"""Bytes by which the file has grown when a chunk of rows is in it."""
 
 
-def start(server: Serving, database: Path) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", SYNC, server.url, str(database), ",".join(TYPES)]
+def start(server: Serving, database: Path, *, types: tuple[str, ...] = TYPES) -> subprocess.Popen[str]:
+    """Begin a sync in a process of its own."""
+    arguments = [sys.executable, "-c", SYNC, server.url, str(database), ",".join(types)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
 
-def kill_after(process: subprocess.Popen[str], server: Serving, requests: int) -> bool:
-    """Kill the process once the account has answered so many more requests; false where it came to its end before."""
-    target = len(server.app.requests) + requests
-    while len(server.app.requests) < target:
+def kill_after(process: subprocess.Popen[str], server: Serving, requests: int, database: Path) -> bool:
+    """Kill the process once the account has answered so many more requests, and something was stored since; false where it came to
+    its end before."""
+    target, size = len(server.app.requests) + requests, _size(database)
+    while len(server.app.requests) < target or _size(database) <= size + STORED:
         try:
             process.wait(0.002)
         except subprocess.TimeoutExpired:
@@ -49,6 +53,10 @@ def kill_after(process: subprocess.Popen[str], server: Serving, requests: int) -
     assert process.wait(20) == -signal.SIGKILL
     process.communicate()
     return True
+
+
+def _size(database: Path) -> int:
+    return database.stat().st_size if database.exists() else 0
 
 
 def windows(database: Path) -> set[Window]:
@@ -80,7 +88,7 @@ def test_killed_again_and_again_it_ends_equal_and_reads_nothing_twice_that_was_d
         for _ in range(KILLS):
             requests = chance.randint(80, 130)  # for 2 to 3 seconds, so that some chunks are stored
             print(f"seed {seed}: killed after {requests} requests")
-            if not kill_after(start(server, database), server, requests):
+            if not kill_after(start(server, database), server, requests, database):
                 break
             known.append((len(server.app.requests), windows(database), complete(database)))
         process = start(server, database)
