@@ -221,7 +221,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 )
 def test_no_file_of_the_mirror_has_a_private_value(tmp_path: Path, settings_: dict[str, Any]) -> None:
     """Lists, embedded objects, events with former values, an object that cannot be stored; the third case shows that all would be seen."""
-    account = Account(seed=3, customers=10, months=4, now=NOW)
+    account = Account(seed=3, customers=4, months=2, now=NOW)
     here = World(tmp_path / "mirror" / "stripe.duckdb", account, settings=settings_)
     clear = not settings_
     addresses = {thing["email"] for thing in account.objects("customer")} | {"former@private.example", "new@private.example"}
