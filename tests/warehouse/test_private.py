@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from equality import rows
+from equality import looking, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mirroring import FEW, NOW, World
@@ -208,8 +208,10 @@ EMAILS = (
 
 def everything(database: Path) -> str:
     """Give all that the tables hold, as text: the file's bytes are partly compressed."""
-    names = rows(database, "select schema_name || '.\"' || table_name || '\"' from duckdb_tables() where database_name = 'looked_at'")
-    return "\n".join(str(row) for (name,) in names for row in rows(database, f"select t::varchar from {name} t"))
+    tables = "select schema_name || '.\"' || table_name || '\"' from duckdb_tables() where database_name = 'looked_at'"
+    with looking(database) as connection:
+        names = [name for (name,) in connection.execute(tables).fetchall()]
+        return "\n".join(str(row) for name in names for row in connection.execute(f"select t::varchar from {name} t").fetchall())
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
