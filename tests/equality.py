@@ -1,8 +1,10 @@
 """Compares the mirror with the account, table by table, column by column, deletions included."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,7 @@ def differences(database: Path, account: Account, *, catalog: Catalog | None = N
     """Say in one line each where the mirror differs from the account; nothing if they are equal."""
     found: list[str] = []
     catalog = catalog or load()
-    with duckdb.connect() as connection:
-        connection.execute("set timezone = 'UTC'")
-        connection.execute(f"attach '{database}' as looked_at (read_only)")
-        connection.execute("use looked_at")
+    with looking(database) as connection:
         for kind in catalog:
             if not types or kind.name in types:
                 found += _type_differences(connection, kind, account, on_request(catalog, kind))
@@ -34,11 +33,28 @@ def differences(database: Path, account: Account, *, catalog: Catalog | None = N
 
 def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
     """Run a query on the mirror."""
-    with duckdb.connect() as connection:
+    with looking(database) as connection:
+        return connection.execute(query).fetchall()
+
+
+@cache
+def _instance() -> duckdb.DuckDBPyConnection:
+    """Give one DuckDB for all looks of a process: making one takes longer than most of them."""
+    return duckdb.connect()
+
+
+@contextmanager
+def looking(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a mirror for reading, as the database `looked_at`."""
+    with _instance().cursor() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute(f"attach '{database}' as looked_at (read_only)")
-        connection.execute("use looked_at")
-        return connection.execute(query).fetchall()
+        try:
+            connection.execute("use looked_at")
+            yield connection
+        finally:
+            connection.execute("use memory")
+            connection.execute("detach looked_at")
 
 
 def on_request(catalog: Catalog, kind: ObjectType) -> list[list[str]]:

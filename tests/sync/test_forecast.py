@@ -38,10 +38,12 @@ class History:
     again: Outcome
 
 
-@pytest.fixture(scope="module", params=[(20, 1, ()), (600, 3, FEW)], ids=["small, of all types", "larger, of some"])
+@pytest.fixture(
+    scope="module", params=[(8, 1, (), (5.0,)), (300, 3, FEW, (1.0, 5.0, 1 / 24))], ids=["small, of all types", "larger, of some"]
+)
 def history(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> History:
-    """A first sync, further ones after one day, five, and an hour, and all once more."""
-    customers, seed, types = request.param
+    """A first sync, further ones after some days, one or five, or an hour, and all once more."""
+    customers, seed, types, pauses = request.param
     world = World(tmp_path_factory.mktemp("planned") / "stripe.duckdb", Account(seed=seed, customers=customers, now=NOW))
 
     def synced(what: str, **options: bool) -> Outcome:
@@ -49,7 +51,7 @@ def history(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return Outcome(what, plan.sync, world.sync(types, **options), plan.asked)
 
     first, catch_ups = synced("first sync"), []
-    for days in (1.0, 5.0, 1 / 24):
+    for days in pauses:
         world.account.advance(days=days)
         catch_ups.append(synced(f"{days:.2f} days later"))
     return History(first, catch_ups, synced("full refresh", full_refresh=True))
