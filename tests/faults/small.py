@@ -155,12 +155,16 @@ def asked(request: Any) -> str:
 
 
 def assert_equal_at_the_price_of_what_failed(history: History, which: str) -> None:
-    """Check that the sync was complete, the mirror equals the account, and only what failed was asked for again."""
+    """Check that the sync was complete, the mirror equals the account, and only what failed was asked for again.
+
+    An answer of less than 80 bytes, an empty list, may drip in within its time.
+    """
     assert history.failed == {}
     assert history.letters == set()
     assert history.differences() == []
-    again = sum(fault not in WHOLE for fault in history.world.app.faults.struck)
-    assert len(history.requests) == len(without_faults(which)) + again
+    failed = [fault for fault in history.world.app.faults.struck if fault not in WHOLE]
+    again = len(history.requests) - len(without_faults(which))
+    assert len(failed) - failed.count("drip") <= again <= len(failed)
 
 
 def attempts(fault: str) -> int:
