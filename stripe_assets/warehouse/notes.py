@@ -154,11 +154,9 @@ class Notes:
         """Say when the oldest object was created that may still change without an event (seconds); none if there is none."""
         if not kind.open:
             return None
-        states = " or ".join(
-            f"{quoted(name)} in ({', '.join(literal(value) for value in values)})" if values else f"{quoted(name)} is null"
-            for name, values in kind.open.items()
+        query = (
+            f"select epoch(min(created))::bigint from {table(kind)} where _account_id = ? and _deleted_at is null and {still_open(kind)}"
         )
-        query = f"select epoch(min(created))::bigint from {table(kind)} where _account_id = ? and _deleted_at is null and ({states})"
         found = self._all(query)[0][0]
         return None if found is None else int(found)
 
@@ -167,3 +165,12 @@ class Notes:
 
     def _run(self, statement: str, *values: object) -> None:
         self._connection.execute(statement, [self._account_id, *values])
+
+
+def still_open(kind: ObjectType) -> str:
+    """Write the condition on a row that the object may still change without an event."""
+    states = " or ".join(
+        f"{quoted(name)} in ({', '.join(literal(value) for value in values)})" if values else f"{quoted(name)} is null"
+        for name, values in kind.open.items()
+    )
+    return f"({states or 'false'})"
