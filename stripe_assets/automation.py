@@ -2,12 +2,23 @@
 
 import dagster as dg
 
-from stripe_assets import partitions
+from stripe_assets import partitions, proofs
 
 NIGHTLY = dg.define_asset_job(
     "stripe_nightly",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - proofs.selection(),
     description="Mirror everything that is new or changed in the Stripe account, then build the models on it.",
+)
+PROOF = dg.define_asset_job(
+    "stripe_proof",
+    selection=proofs.selection(),
+    description="Hold the mirror against the Stripe account: read some of each type again, and see whether the money adds up.",
+)
+ON_SUNDAYS = dg.ScheduleDefinition(
+    job=PROOF,
+    cron_schedule="0 5 * * 0",
+    name="stripe_proof_on_sundays",
+    description="Every Sunday at 05:00 UTC, after the nightly sync. Switch it on under Automation.",
 )
 
 

@@ -1,6 +1,6 @@
 """What the page says about a type beside its rows: whether its last sync is complete, and if not, why.
 
-The results are yielded by the step that reads the type; more checks of the mirror's truth belong here as well.
+The results are yielded by the step that reads the type; checks that hold the mirror against Stripe are in `proofs`.
 """
 
 from collections.abc import Iterable

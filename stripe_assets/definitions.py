@@ -1,8 +1,8 @@
-"""What Dagster loads: assets, models, the nightly job, and the resources they share."""
+"""What Dagster loads: assets, models, checks, the nightly job, the weekly proof, and the resources they share."""
 
 import dagster as dg
 
-from stripe_assets import automation, partitions, runs
+from stripe_assets import automation, partitions, proofs, runs
 from stripe_assets.assets import mirrored
 from stripe_assets.dbt_models import models, project, resource
 from stripe_assets.resources import StripeResource
@@ -18,8 +18,9 @@ def build(*, stripe: StripeResource | None = None) -> dg.Definitions:
     several = partitions.definition(accounts)
     return dg.Definitions(
         assets=[mirrored(accounts), runs.SPEC, models(found)],
-        jobs=[automation.NIGHTLY],
-        schedules=[automation.at_two(several)],
+        asset_checks=[proofs.proven(accounts)],
+        jobs=[automation.NIGHTLY, automation.PROOF],
+        schedules=[automation.at_two(several), automation.ON_SUNDAYS],
         sensors=[partitions.looking_for_accounts(stripe)] if several is partitions.ALL else [],
         resources={"stripe": stripe, "dbt": resource(found)},
         executor=dg.in_process_executor,

@@ -13,7 +13,7 @@ import duckdb
 from stripe_assets.catalog.conditions import Condition
 from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.warehouse.ledger import BACKFILL, Checkpoint, Ledger
-from stripe_assets.warehouse.notes import OVERLAP, is_open
+from stripe_assets.warehouse.notes import OVERLAP, still_open
 from stripe_assets.warehouse.parents import DAY, askable
 from stripe_assets.warehouse.stretches import requests
 from stripe_assets.warehouse.tables import literal, quoted, table
@@ -156,7 +156,7 @@ class _Asking:
     def _open(self, kind: ObjectType) -> int:
         if not kind.open or kind.retrieve_path is None:
             return 0
-        ids = f"select id from {table(kind)} where {is_open(kind, account_id=self._account_id)}"
+        ids = f"select id from {self._alive(kind)} and {still_open(kind)}"
         return requests(self._connection, kind, ids, account_id=self._account_id)
 
     def _below(self, kind: ObjectType, kinds: Mapping[str, ObjectType]) -> str:

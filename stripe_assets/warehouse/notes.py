@@ -28,15 +28,6 @@ def is_read_below(kind: ObjectType) -> bool:
     return kind.parent is not None and (kind.retrieve_path or "").count("{") > 1
 
 
-def is_open(kind: ObjectType, *, account_id: str) -> str:
-    """Write the condition that an object may still change without an event."""
-    states = " or ".join(
-        f"{quoted(name)} in ({', '.join(literal(value) for value in values)})" if values else f"{quoted(name)} is null"
-        for name, values in kind.open.items()
-    )
-    return f"_account_id = {literal(account_id)} and _deleted_at is null and ({states})"
-
-
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A request to be made for one object: its children from `cursor` on, or itself; `number` is the note's, once stored.
@@ -179,7 +170,7 @@ class Notes:
         self._connection.execute(
             "insert into stripe_sync.pending (account_id, type, purpose, object_id, further, noted_at) "
             f"select {literal(self._account_id)}, {literal(kind.name)}, 'open', id, {further}, {moment(now)} from {table(kind)} "
-            f"where {is_open(kind, account_id=self._account_id)} and ({earlier}) "
+            f"where _account_id = {literal(self._account_id)} and _deleted_at is null and {still_open(kind)} and ({earlier}) "
             f"and id not in (select object_id from stripe_sync.pending where {mine} and purpose in {ONE_BY_ONE})"
         )
 
@@ -205,3 +196,12 @@ class Notes:
 
     def _run(self, statement: str, *values: object) -> None:
         self._connection.execute(statement, [self._account_id, *values])
+
+
+def still_open(kind: ObjectType) -> str:
+    """Write the condition on a row that the object may still change without an event."""
+    states = " or ".join(
+        f"{quoted(name)} in ({', '.join(literal(value) for value in values)})" if values else f"{quoted(name)} is null"
+        for name, values in kind.open.items()
+    )
+    return f"({states or 'false'})"
