@@ -71,7 +71,7 @@ class _Proving:
         self._seed = seed
         self._account_id = opening.account_id
         self._turn = asyncio.Semaphore(AT_ONCE)
-        self._clock = mirror.clock()
+        self._clock = opening.clock
 
     async def prove(self, kinds: Sequence[ObjectType]) -> dict[str, TypeProof]:
         if not self._mirror.database.path.exists():
