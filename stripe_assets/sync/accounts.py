@@ -18,12 +18,13 @@ import httpx
 from stripe_assets.api.answers import read_ids, read_stub
 from stripe_assets.api.client import Request, StripeClient
 from stripe_assets.catalog.types import Catalog, load
-from stripe_assets.errors import Missing, Refused, RequestError, Unauthorized, WarehouseError
+from stripe_assets.errors import CursorLost, Missing, Refused, RequestError, Unauthorized, WarehouseError
 from stripe_assets.limits.guard import Sharing
 from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
 from stripe_assets.sync.clock import Clock
 from stripe_assets.sync.engine import Mirror, Summary, first_error, prepared
+from stripe_assets.sync.lists import LOST_CURSORS
 from stripe_assets.sync.redrive import reach
 from stripe_assets.sync.session import refuse_standstill
 from stripe_assets.sync.settings import ALL_ACCOUNTS, Settings, known_types
@@ -277,9 +278,17 @@ async def _connected(client: StripeClient) -> AsyncIterator[str]:
     """Give the ids of connected accounts, page by page, and none twice. Raises `RequestError`."""
     params: dict[str, str | int] = {"limit": 100}
     seen: set[str] = set()
+    lost = 0
     while True:
         request = Request(LIST, f"GET {LIST}", Priority.FAN_OUT, dict(params))
-        page, ids = await client.get(request, read_ids)
+        try:
+            page, ids = await client.get(request, read_ids)
+        except CursorLost:
+            lost += 1
+            if lost > LOST_CURSORS:
+                raise
+            del params["starting_after"]  # that account has gone meanwhile: from the first on again
+            continue
         for account in ids:
             if account not in seen:
                 seen.add(account)

@@ -150,6 +150,26 @@ def test_account_that_is_listed_twice_or_is_the_key_s_own_is_synced_once(tmp_pat
     assert sorted(outcome.account_id for outcome in outcomes) == sorted([account.id, *account.connections.ids])
 
 
+def test_account_that_goes_while_all_are_listed_does_not_end_the_list(tmp_path: Path) -> None:
+    """It was the cursor: Stripe answers the next page with a 400. Those on later pages would not be synced, and nobody would know."""
+    account, lost = Account(seed=6, customers=2, now=NOW, months=1, connected=3, connected_customers=1), []
+
+    def two_a_page(params: dict[str, str], status: int, body: dict[str, Any]) -> Any:
+        if "starting_after" not in params:
+            return status, {**body, "data": body["data"][: 2 + len(lost)], "has_more": not lost}
+        lost.append(params["starting_after"])
+        return 400, {
+            "error": {"type": "invalid_request_error", "code": "resource_missing", "param": "starting_after", "message": "No such"}
+        }
+
+    outcomes = sync(
+        platform_of(account, tmp_path / "m.duckdb", "all", app=Altered(application(account), {"/v1/accounts": two_a_page})), "customers"
+    )
+    assert lost
+    assert outcomes.keys() == {account.id, *account.connections.ids}
+    assert all(outcome.complete for outcome in outcomes.values())
+
+
 def test_key_that_is_unknown_ends_all_of_it(tmp_path: Path) -> None:
     account = Account(seed=6, customers=8, now=NOW, months=3, connected=2, connected_customers=4)
     with pytest.raises(Unauthorized):
