@@ -14,7 +14,7 @@ import pyarrow as pa
 from stripe_assets.catalog.types import Catalog, ObjectType
 from stripe_assets.warehouse.ledger import Ledger
 from stripe_assets.warehouse.load import incoming, mark_deleted
-from stripe_assets.warehouse.notes import ONE_BY_ONE, is_read_below
+from stripe_assets.warehouse.notes import ONE_BY_ONE, OVERLAP, is_read_below
 from stripe_assets.warehouse.stretches import is_listed
 from stripe_assets.warehouse.tables import literal, moment, quoted, table
 
@@ -73,6 +73,7 @@ class Verdicts:
         api_version: str,
         now: float,
         trust_payloads: bool,
+        look_again: bool = False,
     ) -> None:
         """Judge the events about `kind` that were not applied yet.
 
@@ -80,10 +81,14 @@ class Verdicts:
         or not long before it, any whose payload has the shape of another API version, or is not all that is asked for
         (`trust_payloads` false), and any that only an event about something else tells of. An event that became visible after
         a later one was applied changes nothing.
+
+        `look_again`: what follows from events of the last `OVERLAP` seconds may not be visible in lists yet; the next run applies
+        those once more.
         """
         self._kind = kind
         self._account_id = account_id
         self._now = now
+        self._settled = f"created < {int(now) - OVERLAP}" if look_again else "true"
         self._about = f"account_id = {literal(account_id)} and event_type in ({', '.join(map(literal, (*kind.events, *kind.told_of)))})"
         self._tells_of_parents = kind.parent is not None and kind.parent.placeholder in kind.told_of.values()
         trusted = trust_payloads or kind.retrieve_path is None
@@ -153,7 +158,7 @@ class Verdicts:
         if self._tells_of_parents:
             told = f"select object_id as parent_id, to_timestamp({self._now}) as noted_at from verdicts where verdict = 'children'"
             Ledger(connection, self._account_id).pend_children(self._kind, told)
-        connection.execute(f"update stripe_sync.changes set applied = true where {self._about} and not applied")
+        connection.execute(f"update stripe_sync.changes set applied = true where {self._about} and not applied and {self._settled}")
 
     def _further(self) -> str:
         """Write what a note says besides the object's id: by which parent it is read, or when it was created, as the payload has it."""

@@ -148,6 +148,7 @@ class Writer:
                     api_version=self._catalog.api_version,
                     now=now,
                     trust_payloads=not self._requests_children(kind),
+                    look_again=self._has_lists_below(kind),
                 )
                 self._store_rows(connection, kind, load.fetched(connection, verdicts.payloads), rows)
                 verdicts.settle(connection, self._catalog.children(kind.name))
@@ -155,6 +156,11 @@ class Writer:
                     forget_orphans(connection, self._catalog, child, account_id=self.account_id)
         forget_applied(connection, account_id=self.account_id, before=forget_before)
         return rows
+
+    def _has_lists_below(self, kind: ObjectType) -> bool:
+        """Say whether an event about this type may be followed by requests for lists of its children."""
+        followed = any(child.name in self._selected and child.fresh is Fresh.PARENT for child in self._catalog.children(kind.name))
+        return followed or (kind.parent is not None and kind.parent.placeholder in kind.told_of.values())
 
     def _requests_children(self, kind: ObjectType) -> bool:
         """Say whether children that follow this type come inside it on request only: then no event's payload has them."""

@@ -49,6 +49,7 @@ class History:
         """Tell the beginning: a business of a few weeks."""
         self.chance = random.Random(number)
         account = Account(seed=number % 50, customers=self.chance.randint(2, 5), now=NOW, months=1, connected=0)
+        account.catch_up(NOW + 2 * LATE)  # its beginning leaves no events for everything
         self.world = World(folder / "stripe.duckdb", account, {"latency": LATENCY}, catalog=catalog())
         self.told: list[str] = []
         if self.chance.random() < 0.5:
