@@ -98,9 +98,14 @@ class CatchUp:
         await self._session.writer.flushed()
         now = self._session.clock.now()
         before, payloads_at = max(self._session.began, now - LAG), self._payloads_at
-        for kind in self._kinds:
-            if kind.open and kind.retrieve_path is not None and not self._session.of(kind).over:
-                await self._session.writer.books(partial(Ledger.pend_open, kind=kind, now=now, read_before=before, payloads_at=payloads_at))
+        kinds = [kind for kind in self._kinds if kind.open and kind.retrieve_path is not None and not self._session.of(kind).over]
+
+        def note(ledger: Ledger) -> None:
+            for kind in kinds:
+                ledger.pend_open(kind, now=now, read_before=before, payloads_at=payloads_at)
+
+        if kinds:
+            await self._session.writer.books(note)
 
     def _fail_with_parent(self, kind: ObjectType) -> None:
         """Note that objects may be missing which only the reading of a parent would have brought, and that it could not be read."""
@@ -195,8 +200,7 @@ class CatchUp:
         for depth in range(1, max(depths.values(), default=0) + 1):
             rounds.append(("children", [kind for kind in depths if depths[kind] == depth]))
         await self._session.writer.flushed()
-        await self._session.writer.call(self._note_stretches)
-        noted = await self._session.writer.books(lambda ledger: ledger.kinds_pending())
+        noted = await self._session.writer.call(self._note_stretches)
         for purpose, kinds in rounds:
             now = [kind for kind in kinds if (kind.name, purpose) in noted and not end_with_owners(self._session, kind)]
             if now:
@@ -208,8 +212,11 @@ class CatchUp:
                     await self._session.writer.books(partial(_strike_read, now))
                 noted = await self._session.writer.books(lambda ledger: ledger.kinds_pending())
 
-    def _note_stretches(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Note which parts of lists bring many of the noted objects at once; those that have been read meanwhile are not asked for."""
+    def _note_stretches(self, connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
+        """Note which parts of lists bring many of the noted objects at once; those that have been read meanwhile are not asked for.
+
+        Gives the types and purposes that requests are then to be made for.
+        """
         account_id = self._session.writer.account_id
         ledger = Ledger(connection, account_id)
         noted = ledger.kinds_pending()
@@ -218,6 +225,7 @@ class CatchUp:
         for kind in kinds:
             if is_listed(kind) and not self._session.of(kind).over:
                 note_stretches(connection, kind, account_id=account_id)
+        return ledger.kinds_pending()
 
     def _depth(self, kind: ObjectType) -> int:
         return 0 if kind.parent is None else 1 + self._depth(self._session.catalog[kind.parent.type])

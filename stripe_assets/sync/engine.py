@@ -264,9 +264,8 @@ class _Run:
             group.create_task(self.writer.run())
             waking = group.create_task(self._wake(limiter))
             try:
-                noted = await self.writer.books(lambda ledger: ledger.begin_run(self.id))
-                stored = await self.writer.books(lambda ledger: ledger.latest_reading(self._kinds))
-                self._session.begin(not_before=max(noted, stored))
+                latest = await self.writer.books(lambda ledger: max(ledger.begin_run(self.id), ledger.latest_reading(self._kinds)))
+                self._session.begin(not_before=latest)
                 await self._read(full_refresh=full_refresh, since=since)
                 return await self._conclude()
             except (MirrorError, asyncio.CancelledError) as error:

@@ -31,7 +31,8 @@ FAULTS = ("rate-limit", "concurrency", "server-error", "html", "reset", "truncat
 LATENCY = 0.05
 LATE = 20
 """Seconds for which what was just written may be in no list."""
-SYNCS = 3
+SYNCS, SAMPLE = 3, 5
+"""Syncs of a history at most, and the types that it is about beside customers, and those that they need."""
 
 
 @cache
@@ -51,7 +52,8 @@ class History:
         account = Account(seed=number % 50, customers=self.chance.randint(2, 5), now=NOW, months=1, connected=0)
         account.catch_up(NOW + 2 * LATE)  # its beginning leaves no events for everything
         self.world = World(folder / "stripe.duckdb", account, {"latency": LATENCY}, catalog=catalog())
-        self.told: list[str] = []
+        self.types = tuple(sorted({"customers", *self.chance.sample(NAMED, SAMPLE)}))
+        self.told = [", ".join(self.types)]
         if self.chance.random() < 0.5:
             version = self.chance.choice([None, None, "2020-08-27"])
             twice, backwards = self.chance.random() < 0.5, self.chance.random() < 0.5
@@ -60,7 +62,7 @@ class History:
 
     def live(self) -> None:
         """Let days go by, changes happen, and syncs be begun: some meet faults, changes in their middle, or their end before it."""
-        for _ in range(SYNCS):
+        for _ in range(self.chance.randint(1, SYNCS)):
             for _ in range(self.chance.randint(0, 6)):
                 self.happen()
             if self.chance.random() < 0.6:
@@ -102,7 +104,7 @@ class History:
 
     def differences(self) -> list[str]:
         """Say where mirror and account differ."""
-        return differences(self.world.database, self.world.account, catalog=catalog())
+        return differences(self.world.database, self.world.account, catalog=catalog(), types=self.types)
 
     async def _change_meanwhile(self) -> None:
         """Change things while a sync is under way; time goes on as it does for who syncs."""
@@ -140,7 +142,7 @@ class History:
                 clock=lambda: Clock(steady=lambda: loop.time() + monotonic()),  # no two readings at one time
             )
             beside = asyncio.ensure_future(meanwhile()) if meanwhile is not None else None
-            run = asyncio.ensure_future(mirror.sync(**options))
+            run = asyncio.ensure_future(mirror.sync(self.types, **options))
             halted = asyncio.ensure_future(halt.wait())
             await asyncio.wait({run, halted}, return_when=asyncio.FIRST_COMPLETED)
             if not run.done():

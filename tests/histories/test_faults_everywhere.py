@@ -20,9 +20,9 @@ def places() -> list[tuple[str, int, str]]:
     return found
 
 
-def test_faults_leave_the_mirror_equal_or_told(tmp_path: Path, history: int) -> None:
+def test_faults_leave_the_mirror_equal_or_told(tmp_path: Path, faulty: int) -> None:
     """One fault once, one that lasts, or two: by turns, without repeating any before all were had."""
-    kind, turn = history % KINDS, history // KINDS
+    kind, turn = faulty % KINDS, faulty // KINDS
     match kind:
         case 0:
             which, number, fault = places()[turn % len(places())]
