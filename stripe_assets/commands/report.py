@@ -1,6 +1,6 @@
 """Tells how a sync ended: one line or row for each type, what it took, and what is missing and why."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -37,6 +37,7 @@ def as_json(summary: Summary, settings: Settings) -> dict[str, Any]:
         "seconds": summary.seconds,
         "requests_per_second": allowance.per_second(summary),
         "forecast": asdict(summary.comparison) if summary.comparison is not None else None,
+        "missed": dict(summary.missed),
         "throttled": summary.throttled,
         "limiter": asdict(summary.limiter),
         "endpoints": {name: {"requests": sent, "throttled": refused} for name, (sent, refused) in taken.items()},
@@ -55,8 +56,16 @@ def show(summary: Summary, settings: Settings, console: Console, *, asked: Colle
     console.print(f"\n{settings.duckdb}: {summary.rows:,} rows written by {allowance.line(summary)}", markup=False, soft_wrap=True)
     for line in because(load(), asked, [result.type for result in summary.results]):
         console.print(line, markup=False, soft_wrap=True)
+    if summary.missed:
+        console.print(gap(summary.missed), markup=False, soft_wrap=True)
     if summary.comparison is not None:
         console.print(forecast(summary.comparison), markup=False, soft_wrap=True)
+
+
+def gap(missed: Mapping[str, int]) -> str:
+    """Tell what was read again from the start because too much time has gone by."""
+    days, names = max(missed.values()), ", ".join(sorted(missed))
+    return f"nothing was synced for {days} days, and Stripe keeps events for 30: read again from the start were {names}"
 
 
 def forecast(found: Comparison) -> str:

@@ -294,11 +294,6 @@ class _Run:
         )
         if course.missed:
             self._missed = course.missed
-            log.warning(
-                "nothing was synced for %d days, and Stripe keeps events for 30: %s are read again from the start",
-                max(course.missed.values()),
-                ", ".join(sorted(course.missed)),
-            )
         below = {kind.name for kind in self._kinds if kind.parent is not None and not kind.parent.embedded}
         self.writer.begun = frozenset(below & course.backfill.keys())
         self._progress.phase = "reading lists"

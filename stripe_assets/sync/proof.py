@@ -76,8 +76,8 @@ class _Proving:
     async def prove(self, kinds: Sequence[ObjectType]) -> dict[str, TypeProof]:
         if not self._mirror.database.path.exists():
             return {kind.name: TypeProof(kind.name, unproven=NOT_WHOLE) for kind in kinds}
-        checkpoints, applied, chosen = await self._call(lambda connection: self._choose(connection, kinds))
-        self._clock.not_before(max((one.updated_at.timestamp() for one in checkpoints.values()), default=0.0))
+        checkpoints, latest, applied, chosen = await self._call(lambda connection: self._choose(connection, kinds))
+        self._clock.not_before(latest)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._look(self._catalog[name], asked, checkpoints[name])) for name, asked in chosen.items()]
         looked = {task.result().kind.name: task.result() for task in tasks}
@@ -93,10 +93,12 @@ class _Proving:
 
     def _choose(
         self, connection: duckdb.DuckDBPyConnection, kinds: Sequence[ObjectType]
-    ) -> tuple[dict[str, Checkpoint], frozenset[str], dict[str, list[Question]]]:
-        """Choose what to ask of each type that has been read whole; give how far all are, and the events that have been applied."""
+    ) -> tuple[dict[str, Checkpoint], float, frozenset[str], dict[str, list[Question]]]:
+        """Choose what to ask of each type that has been read whole; give how far all are, when the newest of their rows was read, and
+        the events that have been applied."""
         self._mirror.database.refuse_newer(connection)
-        checkpoints = Ledger(connection, self._account_id).checkpoints()
+        ledger = Ledger(connection, self._account_id)
+        checkpoints, latest = ledger.checkpoints(), ledger.latest_reading(kinds)
         rows = connection.execute(
             "select event_id from stripe_sync.changes where account_id = ? and applied", [self._account_id]
         ).fetchall()
@@ -107,7 +109,7 @@ class _Proving:
             for kind in kinds
             if (standing := checkpoints.get(kind.name)) is not None and standing.state == COMPLETE
         }
-        return checkpoints, frozenset(event for (event,) in rows), chosen
+        return checkpoints, latest, frozenset(event for (event,) in rows), chosen
 
     async def _look(self, kind: ObjectType, asked: Sequence[Question], checkpoint: Checkpoint) -> _Looked:
         """Ask, and compare what comes; objects from before the time that the mirror begins at are none of its own."""
