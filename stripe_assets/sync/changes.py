@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from math import inf
 
 import duckdb
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 LAG = 60.0
 """Seconds by which the mirror may be behind at the end of a run: what takes longer to catch up with is caught up with once more."""
 MOST_WINDOWS = 20
+SHORTER = 3 / 4
+"""Share of the last window's time that the next one takes at most, if catching up is worth going on with."""
 EVENTS = Request("/v1/events", "GET /v1/events", Priority.FAN_OUT, {"limit": PAGE})
 
 
@@ -54,14 +57,23 @@ class CatchUp:
         self._kinds = kinds
         self._just_read = just_read
         self._payloads_at: float | None = None
+        self._noted_at: float | None = None
 
     async def read(self) -> None:
-        """Read what has changed, and what changed while that was read, until no more than `LAG` is left. Raises `Unauthorized`."""
+        """Read what has changed, and what changed while that was read, until no more than `LAG` is left. Raises `Unauthorized`.
+
+        Or until that takes hardly less time than before: what has to be asked for in any case does not become less.
+        """
+        last = inf
         for _ in range(MOST_WINDOWS):
             began = self._session.clock.now()
             await self._read()
-            if self._session.clock.now() - began <= LAG:
+            took = self._session.clock.now() - began
+            if took <= LAG:
                 return
+            if took > last * SHORTER:
+                break
+            last = took
             await self._session.writer.flushed()
         log.warning("the account changes faster than its changes can be read: the next sync goes on from here")
 
@@ -69,9 +81,10 @@ class CatchUp:
         """Read and apply events, the lists of what events do not tell of, and what has to be asked for then."""
         began = self._session.clock.now()
         checkpoints = await self._session.writer.books(lambda ledger: ledger.checkpoints())
-        told = [kind for kind in self._kinds if self._is_told(kind) and checkpoints[kind.name].events_from is not None]
-        events = next((kind for kind in self._kinds if kind.path == EVENTS.path), None)
-        created = [kind for kind in self._kinds if kind.fresh is Fresh.CREATED and (kind is not events or not told)]
+        kinds = [kind for kind in self._kinds if not self._session.of(kind).over]  # what failed in one window is not tried in the next
+        told = [kind for kind in kinds if self._is_told(kind) and checkpoints[kind.name].events_from is not None]
+        events = next((kind for kind in kinds if kind.path == EVENTS.path), None)
+        created = [kind for kind in kinds if kind.fresh is Fresh.CREATED and (kind is not events or not told)]
         below = [kind for kind in created if kind.parent is not None and kind.name not in self._just_read]
         newest: int | None = None
         async with asyncio.TaskGroup() as group:
@@ -94,10 +107,14 @@ class CatchUp:
                 await self._session.writer.submit(ListDone(events, newest, whole=False, at=began))
 
     async def _note_open(self) -> None:
-        """Note what may still change without an event: of what was read in this run, only what was read longer ago than `LAG`."""
+        """Note what may still change without an event: of what was read in this run, only what was read longer ago than `LAG`.
+
+        And nothing twice: of more than can be read within `LAG`, some are always older than that.
+        """
         await self._session.writer.flushed()
         now = self._session.clock.now()
-        before, payloads_at = max(self._session.began, now - LAG), self._payloads_at
+        self._noted_at = self._noted_at if self._noted_at is not None else now
+        before, payloads_at = max(self._session.began, min(now - LAG, self._noted_at)), self._payloads_at
         kinds = [kind for kind in self._kinds if kind.open and kind.retrieve_path is not None and not self._session.of(kind).over]
 
         def note(ledger: Ledger) -> None:

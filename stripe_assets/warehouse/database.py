@@ -28,6 +28,11 @@ WAIT = 120.0
 """Seconds to wait for a process that has the file open."""
 GLANCE = 0.05
 """Seconds between two looks whether the file is free; opening it takes 5 ms (measured 2026-11)."""
+FULL = ("No space left on device", "File too large", "Disk quota exceeded")
+DAMAGED = ("Corrupt database file", "Could not read enough bytes")
+SHUT = ("Permission denied", "Read-only file system")
+"""How DuckDB says that a disk is full, that a file is not what it has written, and that it may not write it (2.0, tried 2026-11)."""
+GONE = "it was taken away while it was in use: put it back, or run again to sync anew"
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # What DuckDB may take before it spills to disk; a chunk of 32 MB of JSON stays well below.
     "memory_limit": "450MB",
@@ -119,6 +124,7 @@ class Database:
         Raises `WarehouseNewer` for a file that a newer release has written, and `WarehouseError` for one with somebody
         else's tables; both are left as they are.
         """
+        self._prepared = False
         with self.open() as connection:
             try:
                 connection.execute("begin")
@@ -134,7 +140,7 @@ class Database:
                 connection.execute("update stripe_sync.runs set state = 'interrupted' where state = 'running'")
                 connection.execute("commit")
             except duckdb.Error as error:
-                raise WarehouseError(f"{self.path} cannot hold the mirror: {error}; choose another file with STRIPE_DUCKDB") from error
+                raise WarehouseError(f"{self.path} cannot hold the mirror ({_first_line(error)}): {self._advice(error)}") from error
         self._prepared = True
         self._tell(changes)
 
@@ -157,6 +163,8 @@ class Database:
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
         # With the type given, DuckDB does not fetch an extension to look into a file of another kind.
         option = f"type duckdb, {'read_only' if read_only else 'read_write'}"
+        if self._prepared and not self.path.exists():  # a new one would have nothing of what this run has stored
+            raise WarehouseError(f"{self.path} is not there any more: {GONE}")
         if not self.path.exists() and not read_only:
             # Readable by DuckDB 1.5 tools; 1.5 itself needs 'latest' or it stores zstd columns uncompressed.
             version = "v1.5.0" if duckdb.__version__ >= "2" else "latest"
@@ -196,14 +204,29 @@ class Database:
                 self._instance.close()
             self._instance = None
 
+    def trouble(self, error: duckdb.Error) -> WarehouseError:
+        """Say in one sentence why the file could not be written, and what to do about it."""
+        return WarehouseError(f"{self.path} could not be written ({_first_line(error)}): {self._advice(error)}")
+
     def _unusable(self, error: duckdb.Error) -> WarehouseError:
-        first = str(error).splitlines()[0]
-        if self.path.is_dir():
-            first = "it is a folder"
-        return WarehouseError(
-            f"{self.path} cannot be used as the mirror's DuckDB file ({first}): "
-            "choose another file with STRIPE_DUCKDB, or mend its permissions"
-        )
+        first = "it is a folder" if self.path.is_dir() else _first_line(error)
+        return WarehouseError(f"{self.path} cannot be used as the mirror's DuckDB file ({first}): {self._advice(error)}")
+
+    def _advice(self, error: duckdb.Error) -> str:
+        text = str(error)
+        if any(word in text for word in FULL):
+            return "make room there, then run again; what was stored before is intact"
+        if any(word in text for word in DAMAGED):
+            return "it is damaged: put a copy of it in its place, or remove it and sync anew, as Stripe has all that was in it"
+        if self._prepared and not self.path.exists():
+            return GONE
+        if self._prepared and not any(word in text for word in SHUT):
+            return "run again; what was stored before is intact"
+        return "choose another file with STRIPE_DUCKDB, or mend its permissions"
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:

@@ -14,7 +14,7 @@ from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.errors import RequestError
 from stripe_assets.warehouse.deliveries import SliceProgress, SliceRange
 from stripe_assets.warehouse.misfits import Misfit
-from stripe_assets.warehouse.notes import Notes
+from stripe_assets.warehouse.notes import OVERLAP, Notes
 from stripe_assets.warehouse.tables import literal, moment, quoted, table
 
 BACKFILL, NOTED, COMPLETE = "backfill", "noted", "complete"
@@ -70,8 +70,18 @@ class Ledger(Notes):
         return {row[0]: Checkpoint(*row) for row in rows}
 
     def begin_backfill(self, kinds: Iterable[ObjectType], *, now: datetime, events_from: int | None, since: int | None) -> None:
-        """Note that these types are about to be read, whole or `since` a time, and from when on events will be needed."""
+        """Note that these types are about to be read, whole or `since` a time, and from when on events will be needed.
+
+        Older ones that an earlier run has left are not: what the lists show is newer, and what they do not show is gone.
+        """
+        kinds = list(kinds)
         names = [kind.name for kind in kinds]
+        self._run(
+            "delete from stripe_sync.changes where account_id = ? and event_type in (select unnest(?::varchar[])) and not applied "
+            "and coalesce(created < ?, true)",
+            [event for kind in kinds for event in (*kind.events, *kind.told_of)],
+            events_from - OVERLAP if events_from is not None else None,
+        )
         for books in ("checkpoints", "slices", "pending"):
             self._run(f"delete from stripe_sync.{books} where account_id = ? and type in (select unnest(?::varchar[]))", names)
         self._run(

@@ -16,7 +16,6 @@ import duckdb
 import pyarrow as pa
 
 from stripe_assets.catalog.types import Catalog, Fresh, ObjectType
-from stripe_assets.errors import WarehouseError
 from stripe_assets.queues.channel import Channel
 from stripe_assets.warehouse import load
 from stripe_assets.warehouse.changes import Verdicts, forget_applied, kinds_changed, store_events
@@ -175,7 +174,7 @@ class Writer:
                 connection.execute("commit")
                 return result
         except duckdb.Error as error:
-            raise WarehouseError(f"{self._database.path} could not be written: {error}; what was stored before is intact") from error
+            raise self._database.trouble(error) from error
 
     def _store(self, batch: Sequence[Delivery], connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
         batch = self._private.cleaned(batch)

@@ -1,13 +1,20 @@
 """Accounts without events, keys that may not read them, events that come too late: nothing is read needlessly or brought back."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import virtual_time
 from equality import differences, rows
 from mirroring import FEW
 from sync.altered import Altered, empty, forbidden
 from sync.odd import mend, others_complete, reason, states, world
 
 from stripe_assets.catalog.types import Fresh, load
+from stripe_assets.warehouse.database import Database
+from stripe_assets.warehouse.deliveries import Changes
+from stripe_assets.warehouse.writer import Writer
 
 
 def test_account_without_events_is_not_read_whole_at_every_run(tmp_path: Path) -> None:
@@ -83,3 +90,34 @@ def test_type_that_is_read_for_the_first_time_is_not_read_again_object_by_object
     assert summary.complete
     assert len(alone) < 10, alone
     assert differences(here.database, here.account, types=FEW) == []
+
+
+def test_event_that_a_killed_run_has_left_does_not_bring_back_what_a_whole_reading_found_gone(tmp_path: Path) -> None:
+    """It was stored and not applied; what became of the object later is told by events that nobody reads any more."""
+    here = world(tmp_path, customers=20)
+    here.sync(["coupons"])
+    created = here.account.create("coupon", percent_off=5)
+    told = next(event for event in here.account.objects("event") if event["data"]["object"]["id"] == created)
+    store_and_die(here.database, here.account.id, told)
+    here.account.advance(days=1)
+    here.account.delete("coupon", created)
+    here.account.advance(days=1)
+    assert here.sync(["coupons"], full_refresh=True).complete
+    assert differences(here.database, here.account, types=("coupons",)) == []
+
+
+def store_and_die(database: Path, account_id: str, event: dict[str, Any]) -> None:
+    """Store an event as a run does that is killed before it can apply it."""
+    raw = msgspec.Raw(msgspec.json.encode(event))
+
+    async def main() -> None:
+        writer = Writer(Database(database), load(), account_id=account_id, selected=frozenset())
+        try:
+            running = asyncio.ensure_future(writer.run())
+            await writer.submit(Changes((raw,), len(raw), {event["type"]: 0}))
+            writer.channel.close()
+            await running
+        finally:
+            writer.close()
+
+    virtual_time.run(main())
