@@ -60,7 +60,7 @@ def _parent(kind: ObjectType) -> str:
 def _kept(kind: ObjectType) -> str:
     if kind.form is Form.SINGLE and kind.parent is None:
         return "a row per sync"
-    return BY[kind.fresh] + ("; again while it is open" if kind.open and kind.fresh is Fresh.CREATED else "")
+    return BY[kind.fresh] + ("; again while it is open" if kind.open else "")
 
 
 def main(arguments: list[str] | None = None, *, file: Path = FILE) -> int:
