@@ -5,8 +5,12 @@ event is older than what the event tells. A clock that was set back, or one that
 """
 
 from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from time import monotonic, time
+
+PLAUSIBLE = 20 * 365 * 86_400.0
+"""Seconds by which Stripe's time may differ from the machine's: whoever says more is no clock, but a proxy without one."""
 
 
 class Clock:
@@ -20,9 +24,12 @@ class Clock:
     def follow(self, date: str | None) -> None:
         """Go on from the time that an answer's `Date` tells, in whole seconds; without one, from the machine's."""
         try:
-            self._offset = parsedate_to_datetime(date).timestamp() - self._steady() if date is not None else self._offset
-        except ValueError:
+            moment = parsedate_to_datetime(date) if date is not None else None
+            told = None if moment is None else (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
             return  # no date: as good as none
+        if told is not None and abs(told - self.now()) <= PLAUSIBLE:
+            self._offset = told - self._steady()
 
     def not_before(self, moment: float) -> None:
         """Tell no time before `moment`: what the mirror has is from then."""

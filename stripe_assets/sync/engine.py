@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 FULL = 0.6
 """Share of the room between network and database beyond which nothing more is asked for: the rest is for what is under
 way, 64 pages of 400 kB (those of charges), so that nothing is fetched that cannot be stored."""
+A_DAY = 86_400.0
+"""Seconds by which clocks may differ without that being told: events are kept for a day longer than the mirror counts on."""
 REPORTED_WITHIN = 5.0
 """Seconds that whoever is told how types ended may take at the end of a run: what they do with it is no part of the sync."""
 
@@ -266,7 +268,7 @@ class _Run:
             try:
                 latest = await self.writer.books(lambda ledger: max(ledger.begin_run(self.id), ledger.latest_reading(self._kinds)))
                 self._session.begin(not_before=latest)
-                await self._read(full_refresh=full_refresh, since=since)
+                await self._read(full_refresh=full_refresh or self._is_dated_ahead(), since=since)
                 return await self._conclude()
             except (MirrorError, asyncio.CancelledError) as error:
                 await self._lament(error)
@@ -274,6 +276,17 @@ class _Run:
             finally:
                 waking.cancel()
                 self.writer.channel.close()
+
+    def _is_dated_ahead(self) -> bool:
+        """Say whether a wrong clock has dated the mirror so far ahead that nobody knows when it was last up to date."""
+        if self._session.ahead <= A_DAY:
+            return False
+        log.warning(
+            "what is mirrored is dated %.0f days ahead of Stripe's clock, because an earlier run was told a wrong time: all of it is read "
+            "again, now and in every run until then; to be rid of that sync into a new file (STRIPE_DUCKDB)",
+            self._session.ahead / A_DAY,
+        )
+        return True
 
     async def _wake(self, limiter: Limiter) -> None:
         """Let the limiter look again, whenever something was stored, whether there is room for answers."""

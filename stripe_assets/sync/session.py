@@ -21,7 +21,8 @@ CURSORS = {Paging.CURSOR: "starting_after", Paging.TOKEN: "page"}
 
 @dataclass(slots=True)
 class Session:
-    """One run on one account. `oldest` is when the account was opened, where Stripe tells, and `began` when the run was (seconds).
+    """One run on one account. `oldest` is when the account was opened, where Stripe tells, and `began` when the run was (seconds);
+    `ahead` is by how much the mirror was dated later than the present, when it did.
 
     `hand_over` has the readers of embedded children: a list that is cut short is asked for at once, not only when its
     parent is stored. `looked_at` has the last note that this run has taken up, by type and purpose: what of those before it
@@ -39,6 +40,7 @@ class Session:
     hand_over: dict[str, Callable[[list[tuple[str, str]]], None]] = field(default_factory=dict)
     looked_at: dict[tuple[str, str], int] = field(default_factory=dict)
     began: float = field(default=0.0, init=False)
+    ahead: float = field(default=0.0, init=False)
     _priorities: dict[str, Priority] = field(default_factory=dict, init=False)
     _sharing: dict[str, list[str]] = field(default_factory=dict, init=False)
 
@@ -52,6 +54,7 @@ class Session:
 
     def begin(self, *, not_before: float) -> None:
         """Begin the run, at a time that is not earlier than what the mirror has (seconds since 1970)."""
+        self.ahead = max(0.0, not_before - self.clock.now())
         self.clock.not_before(not_before)
         self.began = self.clock.now()
 
