@@ -23,7 +23,7 @@ from stripe_assets.sync.slices import PAGE
 from stripe_assets.warehouse.deliveries import Changes, ListDone, Objects
 from stripe_assets.warehouse.ledger import Checkpoint, Ledger
 from stripe_assets.warehouse.notes import OVERLAP
-from stripe_assets.warehouse.stretches import is_listed, note_stretches
+from stripe_assets.warehouse.stretches import is_read_singly_or_listed, note_stretches
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +240,7 @@ class CatchUp:
         kinds = [kind for kind in self._kinds if noted & {(kind.name, purpose) for purpose in SINGLY}]
         _strike_read(kinds, ledger)
         for kind in kinds:
-            if is_listed(kind) and not self._session.of(kind).over:
+            if is_read_singly_or_listed(kind) and not self._session.of(kind).over:
                 note_stretches(connection, kind, account_id=account_id)
         return ledger.kinds_pending()
 

@@ -14,7 +14,7 @@ from stripe_assets.limits.limiter import Limits
 from stripe_assets.sync.changes import EVENTS
 from stripe_assets.sync.figures import Figure, Sure, total
 from stripe_assets.sync.slices import PAGE, PAGES_PER_SLICE, WORTH_SPLITTING
-from stripe_assets.warehouse.stretches import is_listed
+from stripe_assets.warehouse.stretches import is_listed, is_read_singly_or_listed
 
 OWN = ("GET /v1/account", EVENTS.endpoint)
 """What every run asks for itself: whose key it is, and which event is the newest."""
@@ -180,8 +180,11 @@ def _caught_up(kind: ObjectType, situation: Situation) -> dict[str, Figure]:
 def _again(kind: ObjectType, numbers: Numbers) -> Figure:
     """Say how many requests bring what is to be read again: where a page of the list has several of them, it takes one for all."""
     again = numbers.again.value
-    if not is_listed(kind) or numbers.rows is None or not again:
+    if numbers.rows is None or not again or not is_read_singly_or_listed(kind):
         return numbers.again
+    if not is_listed(kind):
+        pages = numbers.rows.pages(PAGE)
+        return pages if pages.value < again else numbers.again
     on_a_page = PAGE * again / max(1.0, min(numbers.rows.value, LIE_WITHIN * again))
     return Figure(max(min(1.0, again), again / (1 + on_a_page)), total([numbers.again, Figure(0, Sure.ESTIMATED)]).sure)
 

@@ -16,6 +16,8 @@ from stripe_assets.warehouse.tables import literal, quoted, table
 
 PAGE = 100
 """Objects on a page."""
+WHOLE = "whole"
+"""What a note says in an object's place that stands for all of a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,14 @@ class Stretch:
     pages: int
 
 
+def is_read_singly_or_listed(kind: ObjectType) -> bool:
+    """Say whether there is a choice: an object is found by its id alone, and in a list that needs nothing else."""
+    return kind.form is Form.LIST and kind.paging is Paging.CURSOR and kind.parent is None and kind.retrieve_path is not None
+
+
 def is_listed(kind: ObjectType) -> bool:
     """Say whether a stretch of a type's list gives all objects that were created in it, and says so by itself."""
-    plain = kind.form is Form.LIST and kind.paging is Paging.CURSOR and kind.parent is None and kind.retrieve_path is not None
-    return plain and kind.created_filter and kind.has_created and not kind.partial and not kind.also_with
+    return is_read_singly_or_listed(kind) and kind.created_filter and kind.has_created and not kind.partial and not kind.also_with
 
 
 def stretches(found: Iterable[Second]) -> Iterator[Stretch]:
@@ -69,9 +75,21 @@ def _worth_it(held: list[Second]) -> Iterator[Stretch]:
 
 
 def note_stretches(connection: duckdb.DuckDBPyConnection, kind: ObjectType, *, account_id: str) -> None:
-    """Note the stretches to be read of a type's list, in place of those that an earlier run has left."""
+    """Note the stretches to be read of a type's list, in place of those that an earlier run has left.
+
+    Of a list that knows no times, that is all of it or nothing.
+    """
     mine = f"account_id = {literal(account_id)} and type = {literal(kind.name)}"
     connection.execute(f"delete from stripe_sync.pending where {mine} and purpose = 'stretch'")
+    if not is_listed(kind):
+        singly = f"select count(*) from stripe_sync.pending where {mine} and purpose in {ONE_BY_ONE} and noted_at is not null"
+        ((count,),) = connection.execute(singly).fetchall()
+        if count > _pages(connection, kind, account_id=account_id):
+            connection.execute(
+                "insert into stripe_sync.pending (account_id, type, purpose, object_id, further) values (?, ?, 'stretch', ?, '{}')",
+                [account_id, kind.name, WHOLE],
+            )
+        return
     created = "(further ->> 'created')::bigint as created"
     notes = f"select object_id as id, {created} from stripe_sync.pending where {mine} and purpose in {ONE_BY_ONE} and noted_at is not null"
     found = list(stretches(seconds(connection, kind, notes, account_id=account_id)))
@@ -88,10 +106,24 @@ def note_stretches(connection: duckdb.DuckDBPyConnection, kind: ObjectType, *, a
 def requests(connection: duckdb.DuckDBPyConnection, kind: ObjectType, ids: str, *, account_id: str) -> int:
     """Say how many requests it takes to read the objects again whose `ids` (a query) are given."""
     ((count,),) = connection.execute(f"select count(*) from ({ids})").fetchall()
-    if not count or not is_listed(kind):
+    if not count or not is_read_singly_or_listed(kind):
         return int(count)
+    if not is_listed(kind):
+        return min(int(count), _pages(connection, kind, account_id=account_id))
     found = list(stretches(seconds(connection, kind, f"select id, null::bigint as created from ({ids})", account_id=account_id)))
     return int(count) - sum(one.noted - one.pages for one in found)
+
+
+def _pages(connection: duckdb.DuckDBPyConnection, kind: ObjectType, *, account_id: str) -> int:
+    """Count the pages of a type's list."""
+    ((rows,),) = connection.execute(f"select count(*) from {table(kind)} where {_shown(kind, account_id)}").fetchall()
+    return max(1, ceil(int(rows) / PAGE))
+
+
+def _shown(kind: ObjectType, account_id: str) -> str:
+    """Write the condition that a list shows a row."""
+    shown = f" and {quoted(kind.hidden_under.param)} is null" if kind.hidden_under is not None else ""
+    return f"_account_id = {literal(account_id)} and _deleted_at is null{shown}"
 
 
 def seconds(connection: duckdb.DuckDBPyConnection, kind: ObjectType, notes: str, *, account_id: str) -> list[Second]:
@@ -100,12 +132,11 @@ def seconds(connection: duckdb.DuckDBPyConnection, kind: ObjectType, notes: str,
     `notes` is a query that gives `id` and, of those that the mirror has not, as far as somebody else knows when they were
     `created`. Left out are those that the list hides.
     """
-    shown = f"and {quoted(kind.hidden_under.param)} is null" if kind.hidden_under is not None else ""
     rows = connection.execute(f"""
         with notes as ({notes}),
         known as (
           select id, epoch(created)::bigint as created from {table(kind)}
-          where _account_id = {literal(account_id)} and _deleted_at is null and created is not null {shown}),
+          where {_shown(kind, account_id)} and created is not null),
         listed as (
           select * from known union all
           select * from notes where created is not null and id not in (
