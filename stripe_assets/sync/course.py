@@ -44,7 +44,7 @@ def choose(
 
 def _missed(kinds: Sequence[ObjectType], checkpoints: Mapping[str, Checkpoint], begun: Collection[str], *, now: datetime) -> dict[str, int]:
     """Find what is begun anew because of a gap. What never changes is not: its list is read on from the newest known."""
-    told = _told(kinds)
+    told = _told(kinds) | {kind.name for kind in kinds if _is_told_later(kind)}
     known = {name: checkpoints[name] for name in begun if name in checkpoints and name in told}
     return {name: (now - one.updated_at).days for name, one in known.items() if now - one.updated_at > EVENTS_KEPT}
 
@@ -89,6 +89,11 @@ def _told(kinds: Iterable[ObjectType]) -> set[str]:
     return told
 
 
+def _is_told_later(kind: ObjectType) -> bool:
+    """Say whether the list tells what is new of a type, and events what became of it."""
+    return kind.fresh is Fresh.CREATED and bool(kind.events)
+
+
 def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since: int | None, told: set[str]) -> bool:
     if checkpoint is None:
         return True
@@ -97,5 +102,6 @@ def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since
     if checkpoint.state == BACKFILL:
         return now - checkpoint.started_at > EVENTS_KEPT
     if kind.fresh is Fresh.CREATED:
-        return checkpoint.created_from is None and checkpoint.events_from is None
+        missed = _is_told_later(kind) and checkpoint.events_from is not None and now - checkpoint.updated_at > EVENTS_KEPT
+        return missed or (checkpoint.created_from is None and checkpoint.events_from is None)
     return kind.name in told and (checkpoint.events_from is None or now - checkpoint.updated_at > EVENTS_KEPT)

@@ -138,10 +138,12 @@ class Ledger(Notes):
 
     def lose_position(self, kinds: Iterable[ObjectType]) -> None:
         """Note that nobody can tell any more what has changed in these types: the next run reads them from the start."""
+        kinds = list(kinds)
         names = [kind.name for kind in kinds]
-        self._run(
-            "update stripe_sync.checkpoints set events_from = null where account_id = ? and type in (select unnest(?::varchar[]))", names
-        )
+        mine = "where account_id = ? and type in (select unnest(?::varchar[]))"
+        self._run(f"update stripe_sync.checkpoints set events_from = null {mine}", names)
+        # A list that tells what is new is read on without events, and may be just now: only what is not known is begun.
+        self._run(f"delete from stripe_sync.checkpoints {mine}", [kind.name for kind in kinds if kind.fresh is Fresh.CREATED])
 
     def slices(self, kind: ObjectType) -> list[StoredSlice]:
         """Read the slices of a list that is being read."""

@@ -55,6 +55,13 @@ def test_type_told_by_events_is_begun_where_events_cannot_tell(differences: dict
     assert begun(checkpoint("charges", **differences), since=since) == ({"charges"} if expected else set())
 
 
+def test_type_whose_list_tells_what_is_new_and_events_what_became_of_it_is_begun_where_events_cannot_tell() -> None:
+    """A session that was paid during a gap is in the list where it was, and nobody would look there again."""
+    assert begun(checkpoint("checkout_sessions", updated_at=LONG_AGO)) == {"checkout_sessions"}
+    for known in ({}, {"events_from": None}, {"events_from": None, "updated_at": LONG_AGO}):
+        assert begun(checkpoint("checkout_sessions", **known)) == set()
+
+
 @pytest.mark.parametrize(
     ("differences", "expected"),
     [

@@ -13,6 +13,21 @@ from stripe_assets.commands.report import gap
 NAMES = ("customers", "charges", "balance_transactions")
 
 
+class AgingOut:
+    """Answers the second page of events as if everything from the first one's end on had aged out, and so ever after."""
+
+    def __init__(self) -> None:
+        self.dropped = False
+
+    def __call__(self, params: dict[str, str], status: int, body: dict[str, Any]) -> Answer:
+        if "starting_after" in params and not self.dropped:
+            self.dropped = True
+            return 400, {"error": {"type": "invalid_request_error", "code": "resource_missing", "param": "starting_after", "message": "No"}}
+        if self.dropped:
+            return status, {**body, "data": body["data"][:50], "has_more": False}
+        return status, body
+
+
 def test_after_longer_than_events_are_kept_what_can_change_is_read_again(tmp_path: Path) -> None:
     """And what never changes is only read on: half of an account need not be fetched a second time."""
     here = world(tmp_path, customers=60)
@@ -52,23 +67,31 @@ def test_events_that_age_out_while_they_are_read_are_missed_and_said(tmp_path: P
         for customer in here.account.objects("customer"):
             here.account.edit("customer", customer["id"], name=f"changed {turn}")
         here.account.advance(days=1)
-    dropped = False
-
-    def age(params: dict[str, str], status: int, body: dict[str, Any]) -> Answer:
-        """Answer the second page as if everything from the first one's end on had aged out, and so ever after."""
-        nonlocal dropped
-        if "starting_after" in params and not dropped:
-            dropped = True
-            return 400, {"error": {"type": "invalid_request_error", "code": "resource_missing", "param": "starting_after", "message": "No"}}
-        if dropped:
-            return status, {**body, "data": body["data"][:50], "has_more": False}
-        return status, body
-
+    age = AgingOut()
     here.app = Altered(here.app, {"/v1/events": age})  # type: ignore[assignment]  # answers as the simulator does, but for events
     summary = here.sync(NAMES)
-    assert dropped
+    assert age.dropped
     assert states(summary)["customers"] == "failed"
     assert "dropped by Stripe before they were read" in reason(summary, "customers")
     mend(here)
     assert here.sync(NAMES).complete
     assert differences(here.database, here.account, types=NAMES) == []
+
+
+def test_types_that_are_read_on_without_events_are_begun_anew_once_events_are_missed(tmp_path: Path) -> None:
+    """Their lists tell what is new; that a session which they have shown was paid later is told by events alone."""
+    here = world(tmp_path, customers=60)
+    names = ("customers", "checkout_sessions")
+    here.sync(names)
+    for turn in range(3):
+        for customer in here.account.objects("customer"):
+            here.account.edit("customer", customer["id"], name=f"changed {turn}")
+        here.account.advance(days=1)
+    here.app = Altered(here.app, {"/v1/events": AgingOut()})  # type: ignore[assignment]  # answers as the simulator does, but for events
+    assert states(here.sync(names))["checkout_sessions"] == "failed"
+    mend(here)
+    before = len(here.app.requests)
+    assert here.sync(names).complete
+    lists = [request.params for request in here.app.requests[before:] if request.path == "/v1/checkout/sessions"]
+    assert any(not any(name.startswith("created") for name in params) for params in lists), "read on, and not from the start"
+    assert differences(here.database, here.account, types=names) == []
