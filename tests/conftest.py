@@ -1,5 +1,6 @@
 """What all tests share: a simulated account, a mirror of it, and a look at whether they are equal."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -20,3 +21,11 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["XDG_CACHE_HOME"]
     else:
         os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> None:
+    """Let our loggers speak: Dagster's migrations, in a test before, silence all that there are (alembic's `fileConfig`)."""
+    for name, logger in logging.Logger.manager.loggerDict.items():
+        if name.startswith("stripe_assets") and isinstance(logger, logging.Logger):
+            logger.disabled = False

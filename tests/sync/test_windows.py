@@ -33,15 +33,17 @@ def sync(here: World, *types: str, rate_limit: float = 100.0) -> Summary:
 def test_open_objects_are_read_again_once_in_a_run_however_long_that_takes(tmp_path: Path) -> None:
     """Of an account with more of them than can be read within the lag, some are always older than that: a run would never catch up."""
     here = World(tmp_path / "stripe.duckdb", Account(seed=3, customers=20, now=NOW))
+    money = here.account.objects("treasury.financial_account")[0]["id"]
     for _ in range(12):
-        here.account.create("quote", status="open")
-    sync(here, "payment_intents")
+        here.account.create("treasury.outbound_payment", under=money, status="processing")
+    names = ("treasury_outbound_payments",)
+    sync(here, *names)
     before = len(here.app.requests)
-    assert sync(here, "quotes", rate_limit=0.1).complete
+    assert sync(here, *names, rate_limit=0.1).complete
     asked = Counter(request.path for request in here.app.requests[before:])
-    assert sum(path.startswith("/v1/quotes/") for path in asked) >= 12, "too few to take longer than the lag"
-    assert {path: count for path, count in asked.items() if path.startswith("/v1/quotes/") and count > 1} == {}
-    assert differences(here.database, here.account, types=("quotes",)) == []
+    assert sum(path.startswith("/v1/treasury/outbound_payments/") for path in asked) >= 12, "too few to take longer than the lag"
+    assert {path: count for path, count in asked.items() if path.startswith("/v1/treasury/outbound_payments/") and count > 1} == {}
+    assert differences(here.database, here.account, types=names) == []
 
 
 def test_type_that_fails_slowly_is_not_tried_again_by_the_same_run(tmp_path: Path) -> None:
