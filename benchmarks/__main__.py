@@ -16,6 +16,9 @@ def main() -> None:
     rates = benchmarks.add_parser("rates", help="how much of a limit is used, alone and by processes that share it")
     platform = benchmarks.add_parser("accounts", help="a platform with many connected accounts: time and memory")
     platform.add_argument("--accounts", type=int, default=1_000)
+    nightly = benchmarks.add_parser("catch-up", help="nightly catch-ups after 1% has changed: requests against the fewest possible")
+    nightly.add_argument("--customers", type=int, default=5_000, help="110,000 make about 1,000,000 objects (default 5,000)")
+    nightly.add_argument("--seed", type=int, default=1)
     for each in (limits, channel):
         each.add_argument("--items", type=int, default=100_000, help="items a run (default 100,000); over HTTP as many altogether")
     for each in (limits, rates):
@@ -25,6 +28,10 @@ def main() -> None:
         from benchmarks import full_sync
 
         full_sync.run(customers=arguments.customers, seed=arguments.seed)
+    if arguments.benchmark == "catch-up":
+        from benchmarks import catch_up
+
+        catch_up.run(customers=arguments.customers, seed=arguments.seed)
     if arguments.benchmark == "accounts":
         from benchmarks import accounts
 
