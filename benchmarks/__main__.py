@@ -19,6 +19,10 @@ def main() -> None:
     nightly = benchmarks.add_parser("catch-up", help="nightly catch-ups after 1% has changed: requests against the fewest possible")
     nightly.add_argument("--customers", type=int, default=5_000, help="110,000 make about 1,000,000 objects (default 5,000)")
     nightly.add_argument("--seed", type=int, default=1)
+    years = benchmarks.add_parser("soak", help="a run a night for years: time, requests, memory and the file's size against its content")
+    years.add_argument("--years", type=int, default=10)
+    years.add_argument("--customers", type=int, default=1_000, help="how many there are at the beginning (default 1,000)")
+    years.add_argument("--seed", type=int, default=1)
     for each in (limits, channel):
         each.add_argument("--items", type=int, default=100_000, help="items a run (default 100,000); over HTTP as many altogether")
     for each in (limits, rates):
@@ -32,6 +36,10 @@ def main() -> None:
         from benchmarks import catch_up
 
         catch_up.run(customers=arguments.customers, seed=arguments.seed)
+    if arguments.benchmark == "soak":
+        from benchmarks import soak
+
+        soak.run(years=arguments.years, customers=arguments.customers, seed=arguments.seed)
     if arguments.benchmark == "accounts":
         from benchmarks import accounts
 
