@@ -1,4 +1,7 @@
-"""Runs the benchmarks: `python -m benchmarks sync` (README: how fast it is), `python -m benchmarks limits` (slots, rates, queues)."""
+"""Runs the benchmarks: `python -m benchmarks sync` (README: how fast it is), `python -m benchmarks limits` (slots, rates, queues).
+
+`catch-up` and `soak` are about what comes after the first sync: one night of a large account, and years of nights of a small one.
+"""
 
 import argparse
 

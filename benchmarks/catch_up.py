@@ -34,6 +34,9 @@ STEPS = 24
 OLD_VERSION = "2020-08-27"
 OPEN_TYPES = ("payment_intents", "setup_intents", "checkout_sessions")
 """Types with objects that may change for months without an event."""
+PARTS = ("at the beginning", "events", "lists", "children", "read again")
+LONGEST = 6
+"""Types that are named as having been asked for more often than need be."""
 
 Choice = Callable[[random.Random, int], int]
 
@@ -75,15 +78,29 @@ def run(*, customers: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "mirror.duckdb"
         with serving(account, latency=LATENCY) as served:
-            first = sync(served.url, file, listed_types(), "no-limit")
+            first = sync(served.url, file, listed_types(), "--no-limit")
         print(
             f"  full sync, no limit: {first.rows:,} rows by {first.requests:,} requests in {first.seconds:.0f} s, {_size(file)}", flush=True
         )
         for night in NIGHTS:
-            _measure(account, file, night, chance, objects=first.rows)
+            _print(night, account, _measure(account, file, night, chance, objects=first.rows))
 
 
-def _measure(account: Account, file: Path, night: Night, chance: random.Random, *, objects: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One night: how many objects were edited, what the mirror was equal to before, and what the sync took and left."""
+
+    kinds: tuple[ObjectType, ...]
+    edited: int
+    was: Before
+    least: Fewest
+    timed: Timed
+    asked: Sequence[Request]
+    size: str
+    differences: Sequence[str]
+
+
+def _measure(account: Account, file: Path, night: Night, chance: random.Random, *, objects: int) -> Measured:
     catalog, types = load(), listed_types()
     kinds = tuple(catalog[name] for name in types)
     wanted = round(objects * CHANGED)
@@ -94,10 +111,8 @@ def _measure(account: Account, file: Path, night: Night, chance: random.Random, 
     least = fewest(account, catalog, kinds, was)
     with serving(account, latency=LATENCY, account_limit=ACCOUNT_LIMIT, endpoint_limit=ENDPOINT_LIMIT) as served:
         timed = sync(served.url, file, types)
-        asked = list(served.app.requests)
-    _print(night, account, edited, least, timed, asked, kinds, was, file)
-    found = equal.differences(file, account, catalog, kinds)
-    print("  the mirror equals the account" if not found else f"  DIFFERENCES: {_told_of(found)}", flush=True)
+        asked = tuple(served.app.requests)
+    return Measured(kinds, edited, was, least, timed, asked, _size(file), equal.differences(file, account, catalog, kinds))
 
 
 def _happen(account: Account, kinds: Sequence[ObjectType], night: Night, chance: random.Random, wanted: int) -> int:
@@ -155,44 +170,33 @@ def _open_some(account: Account, file: Path, chance: random.Random, wanted: int)
     for name, object_id in _chosen(account, kinds, night, chance, wanted):
         account.edit(name, object_id, **states[name])
     with serving(account) as served:
-        sync(served.url, file, [*OPEN_TYPES, *inside], "no-limit", "full-refresh")
+        sync(served.url, file, [*OPEN_TYPES, *inside], "--no-limit", "--full-refresh")
 
 
-def _print(
-    night: Night,
-    account: Account,
-    edited: int,
-    least: Fewest,
-    timed: Timed,
-    asked: Sequence[Request],
-    kinds: Sequence[ObjectType],
-    was: Before,
-    file: Path,
-) -> None:
-    events = sum(1 for record in account.store.shelf(EVENTS).order if record.created > was.now)
+def _print(night: Night, account: Account, measured: Measured) -> None:
+    timed, least, kinds = measured.timed, measured.least, measured.kinds
+    events = sum(1 for record in account.store.shelf(EVENTS).order if record.created > measured.was.now)
     print(f"\n{night.name}")
     print(
-        f"  {edited:,} objects edited; {events:,} events tell of {least.changed:,} objects, "
+        f"  {measured.edited:,} objects edited; {events:,} events tell of {least.changed:,} objects, "
         f"{least.again:,} of which no payload gives; {least.still_open:,} are open"
     )
-    taken = Counter(part(request, kinds) for request in asked)
-    print(f"  {'requests':>22} {'taken':>7} {'least':>7}")
-    for name, count in (
-        ("events", least.events),
-        ("lists", least.lists),
-        ("children", least.children),
-        ("read again", least.reading_again),
-        ("at the beginning", 0),
-    ):
-        print(f"  {name:>22} {taken[name]:>7,} {count:>7,}")
-    print(f"  {'all':>22} {timed.requests:>7,} {least.total:>7,}   taken / least = {timed.requests / least.total:.3f}")
-    if more := avoidable(asked, kinds, least):
-        print(f"    more than need be: {', '.join(line for _, line in more[:6])}")
+    print(f"  {'requests':>18} {'taken':>7} {'least':>7}  made from .. to (s)")
+    fewest_by_part = {"events": least.events, "lists": least.lists, "children": least.children, "read again": least.reading_again}
+    for name in PARTS:
+        times = [request.at - measured.asked[0].at for request in measured.asked if part(request, kinds) == name]
+        when = f"{times[0]:.1f} .. {times[-1]:.1f}" if times else ""
+        print(f"  {name:>18} {len(times):>7,} {fewest_by_part.get(name, 0):>7,}  {when}")
+    print(f"  {'all':>18} {timed.requests:>7,} {least.total:>7,}  taken / least = {timed.requests / least.total:.3f}")
+    if more := avoidable(measured.asked, kinds, least):
+        print(f"    more than need be: {', '.join(line for _, line in more[:LONGEST])}")
     pace = timed.rows / timed.seconds
     print(f"  {timed.seconds:.1f} s, {timed.throttled} throttled, {timed.rows:,} rows written ({pace:,.0f}/s), peak memory ", end="")
-    print(f"{timed.peak_megabytes:.0f} MB, {_size(file)}, load {_load()}{'' if timed.complete else ', NOT COMPLETE'}")
-    print(f"  file open {timed.database_seconds:.1f} s: {_told(timed.by_verb)}")
-    print(f"    longest: {_told(timed.by_statement)}")
+    print(f"{timed.peak_megabytes:.0f} MB, {measured.size}, load {_load()}{'' if timed.complete else ', NOT COMPLETE'}")
+    print(f"  file open {timed.database_seconds:.1f} s: {_spent(timed.by_verb)}")
+    print(f"    longest: {_spent(timed.by_statement)}")
+    equal_ = "the mirror equals the account" if not measured.differences else f"DIFFERENCES: {_counted(measured.differences)}"
+    print(f"  {equal_}", flush=True)
 
 
 def part(request: Request, kinds: Sequence[ObjectType]) -> str:
@@ -218,13 +222,13 @@ def _count(asked: Counter[str], kind: ObjectType) -> int:
     return asked[kind.endpoint] + asked[kind.retrieve_endpoint]
 
 
-def _told_of(differences: Iterable[str]) -> str:
+def _counted(differences: Iterable[str]) -> str:
     """Count differences by type and column."""
     found = Counter(" ".join((line.split()[0], *line.split(": ")[1:])) for line in differences)
     return ", ".join(f"{count:,} {what}" for what, count in found.most_common(8))
 
 
-def _told(spent: dict[str, float]) -> str:
+def _spent(spent: dict[str, float]) -> str:
     return ", ".join(f"{what} {seconds:.1f}" for what, seconds in spent.items() if seconds >= 0.05)
 
 

@@ -1,6 +1,6 @@
 """Whether a mirror equals the simulated account: every object's JSON as it is kept in `_raw`, and what is deleted.
 
-The tests compare column by column (columns follow from `_raw` in one statement); this is for accounts of a million objects.
+For accounts of a million objects: the tests compare the columns themselves, which are made of `_raw` in one statement.
 """
 
 from pathlib import Path
@@ -27,21 +27,23 @@ def _of_type(connection: duckdb.DuckDBPyConnection, kind: ObjectType, account: A
     query = f'select {owner}, id, _raw, epoch(created)::bigint from stripe."{kind.name}" where _deleted_at is null {latest}'
     found = connection.execute(query if kind.has_created and kind.form is Form.LIST else query.replace("epoch(created)::bigint", "null"))
     here: dict[tuple[str | None, str | None], Any] = {}
+    lines: list[str] = []
     while rows := found.fetchmany(10_000):
         for parent, object_id, raw, created in rows:
             if kind.kept_days is None or created is None or created >= account.now - kind.kept_days * 86_400:
-                here[parent, None if single else object_id] = raw
-    lines: list[str] = []
+                place = (parent, None if single else object_id)
+                lines += [f"{kind.name} {object_id}: there twice"] if place in here else []
+                here[place] = raw
     shown = set(account.listed(kind.path)) if kind.partial else None
-    for place, thing in account.placed(kind.path):
-        if kind.parent is not None and place is None:
+    for under, thing in account.placed(kind.path):
+        if kind.parent is not None and under is None:
             continue
         object_id = None if single else thing["id"]
-        raw = here.pop((place if owner != "null" else None, object_id), None)
+        raw = here.pop((under if owner != "null" else None, object_id), None)
         if raw is None and (shown is None or object_id in shown):
             lines.append(f"{kind.name} {object_id}: missing")
-        elif raw is not None and (found := _bare(kind, orjson.loads(raw), requested)) != (wanted := _bare(kind, thing, requested)):
-            wrong = sorted(name for name in wanted if found.get(name) != wanted[name])
+        elif raw is not None and (got := _bare(kind, orjson.loads(raw), requested)) != (wanted := _bare(kind, thing, requested)):
+            wrong = sorted(name for name in wanted if got.get(name) != wanted[name])
             lines.append(f"{kind.name} {object_id}: {', '.join(wrong)}")
     return lines + [f"{kind.name} {object_id}: not in the account" for _, object_id in here]
 
