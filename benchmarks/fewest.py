@@ -81,7 +81,9 @@ def fewest(account: Account, catalog: Catalog, kinds: Sequence[ObjectType], was:
         elif kind.parent is None and kind.fresh in (Fresh.CREATED, Fresh.REFRESH) and collection(kind) != EVENTS:
             lists += _pages_of_list(account, kind, was.now)
         usable, unusable = _judged(catalog, kind, kinds, told.get(kind.name, {}))
-        opened = _still_to_see(account, kind, was, usable) - unusable
+        listed = _listed(account, kind, was.now)
+        unusable -= listed
+        opened = _still_to_see(account, kind, was, usable) - unusable - listed
         again, still_open = again + len(unusable), still_open + len(opened)
         by_type[kind.name] = _cover(account, kind, unusable | opened)
         children += _cut_short(account, catalog, kind, kinds, was.now, {*usable, *unusable})
@@ -142,19 +144,23 @@ def _is_open(kind: ObjectType, shown: Mapping[str, Any]) -> bool:
 
 
 def _still_to_see(account: Account, kind: ObjectType, was: Before, usable: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Name the objects that are or were open, and of which neither a list nor a payload says that they are final."""
+    """Name the objects that are or were open, and of which no payload says that they are final."""
     if kind.name not in was.still_open:
         return set()
-    name = collection(kind)
     final = {object_id for object_id, payload in usable.items() if not _is_open(kind, payload)}
-    listed = kind.fresh is Fresh.CREATED
-    records = {object_id: account.store.get(name, object_id) for object_id in was.still_open[kind.name] | _open(account, kind)}
-    return {object_id for object_id, record in records.items() if record is None or not (listed and record.created > was.now)} - final
+    return {*was.still_open[kind.name], *_open(account, kind)} - final
+
+
+def _listed(account: Account, kind: ObjectType, since: int) -> set[str]:
+    """Name the new objects that are read in their type's list, because no event tells of them."""
+    if kind.fresh is not Fresh.CREATED:
+        return set()
+    return {record.id for record in account.store.shelf(collection(kind)).order if record.created > since}
 
 
 def _pages_of_list(account: Account, kind: ObjectType, since: int) -> int:
     order = account.store.shelf(collection(kind)).order
-    wanted = len(order) if kind.fresh is Fresh.REFRESH else sum(1 for record in order if record.created > since)
+    wanted = len(order) if kind.fresh is Fresh.REFRESH else len(_listed(account, kind, since))
     return max(1, ceil(wanted / PAGE)) + (len(kind.also_with) if kind.fresh is Fresh.REFRESH else 0)
 
 
@@ -172,10 +178,9 @@ def _cover(account: Account, kind: ObjectType, wanted: set[str]) -> int:
 
 def _cut_short(account: Account, catalog: Catalog, kind: ObjectType, kinds: Sequence[ObjectType], since: int, changed: set[str]) -> int:
     """Count the pages that are left of the children of what is new or has changed, where its embedded list does not show all."""
-    shelf = account.store.shelf(collection(kind)) if kind.form is Form.LIST else None
-    parents = set(changed)
-    if shelf is not None and kind.fresh in (Fresh.CREATED, Fresh.REFRESH):
-        parents = {record.id for record in shelf.order if kind.fresh is Fresh.REFRESH or record.created > since}
+    parents = changed | _listed(account, kind, since)
+    if kind.fresh is Fresh.REFRESH and kind.form is Form.LIST:
+        parents = {record.id for record in account.store.shelf(collection(kind)).order}
     found = 0
     for child in catalog.children(kind.name):
         if child in kinds and child.fresh in (Fresh.PARENT, Fresh.REFRESH):
