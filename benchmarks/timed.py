@@ -3,15 +3,15 @@
 The database is timed statement by statement: what DuckDB has to do for rows that are spread over big tables is seen here.
 """
 
+import argparse
 import asyncio
 import json
-import os
 import re
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,10 @@ ACCOUNT_LIMIT = 100
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One sync: seconds, what it did, its peak memory, and how long the file was open; `by_statement` in seconds."""
+    """One sync: seconds, what it did, its peak memory, and how long the file was open for how many transactions.
+
+    `by_verb` and `by_statement` are in seconds, the longest first.
+    """
 
     seconds: float
     rows: int
@@ -40,22 +43,22 @@ class Timed:
     complete: bool
     peak_megabytes: float
     database_seconds: float
+    transactions: int
     by_verb: dict[str, float]
     by_statement: dict[str, float]
 
 
 def sync(url: str, database: Path, types: Sequence[str], *options: str) -> Timed:
-    """Run one sync in a process of its own. Options: `no-limit`, `full-refresh`."""
-    environment = {**os.environ, "SYNC_OPTIONS": " ".join(options)}
-    command = [sys.executable, "-m", "benchmarks.timed", url, str(database), *types]
-    output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
+    """Run one sync in a process of its own. Options: `--no-limit`, `--full-refresh`."""
+    command = [sys.executable, "-m", "benchmarks.timed", *options, url, str(database), *types]
+    output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     return Timed(**json.loads(output))
 
 
 class _Timing:
     """A connection that notes how long each statement takes."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, spent: Counter[str]) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, spent: dict[str, float]) -> None:
         self._connection = connection
         self._spent = spent
 
@@ -72,16 +75,18 @@ class _Timing:
 
 
 class _TimedDatabase(Database):
-    """The mirror's file; `held` are the seconds in which it was open."""
+    """The mirror's file; `held` are the seconds in which it was open, `opened` the times that it was."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.spent: Counter[str] = Counter()
+        self.spent: dict[str, float] = defaultdict(float)
         self.held = 0.0
+        self.opened = 0
 
     @contextmanager
     def open(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         began = time.perf_counter()
+        self.opened += 1
         with super().open(read_only=read_only) as connection:
             self.spent["attach"] += time.perf_counter() - began
             yield cast(duckdb.DuckDBPyConnection, _Timing(connection, self.spent))
@@ -90,14 +95,20 @@ class _TimedDatabase(Database):
         self.held += time.perf_counter() - began
 
 
-def _main(url: str, path: str, types: Sequence[str]) -> None:
-    options = os.environ.get("SYNC_OPTIONS", "").split()
-    database = _TimedDatabase(Path(path))
-    settings = Settings(api_key="sk_test_simulator", api_base=url, duckdb=Path(path), rate_limit=ACCOUNT_LIMIT)
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.timed")
+    parser.add_argument("url")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("types", nargs="+")
+    parser.add_argument("--no-limit", action="store_true")
+    parser.add_argument("--full-refresh", action="store_true")
+    asked = parser.parse_args()
+    database = _TimedDatabase(asked.file)
+    settings = Settings(api_key="sk_test_simulator", api_base=asked.url, duckdb=asked.file, rate_limit=ACCOUNT_LIMIT)
     mirror = Mirror(settings, database=database)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        summary = runner.run(mirror.sync(types, no_limit="no-limit" in options, full_refresh="full-refresh" in options))
-    by_verb: Counter[str] = Counter()
+        summary = runner.run(mirror.sync(asked.types, no_limit=asked.no_limit, full_refresh=asked.full_refresh))
+    by_verb: dict[str, float] = defaultdict(float)
     for statement, seconds in database.spent.items():
         by_verb[statement.split()[0]] += seconds
     # Not `ru_maxrss`, in which a process begins with what the one had that started it.
@@ -111,12 +122,18 @@ def _main(url: str, path: str, types: Sequence[str]) -> None:
             "complete": summary.complete,
             "peak_megabytes": int(peak) / 1024,
             "database_seconds": database.held,
-            "by_verb": dict(by_verb.most_common(8)),
-            "by_statement": dict(database.spent.most_common(8)),
+            "transactions": database.opened,
+            "by_verb": _longest(by_verb),
+            "by_statement": _longest(database.spent),
         },
         sys.stdout,
     )
 
 
+def _longest(spent: Mapping[str, float]) -> dict[str, float]:
+    """Give the eight that took longest."""
+    return dict(sorted(spent.items(), key=lambda one: -one[1])[:8])
+
+
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    _main()
