@@ -1,4 +1,7 @@
-"""Runs the benchmarks: `python -m benchmarks sync` (README: how fast it is), `python -m benchmarks limits` (slots, rates, queues)."""
+"""Runs the benchmarks: `python -m benchmarks sync` (README: how fast it is), `python -m benchmarks limits` (slots, rates, queues).
+
+`catch-up` and `soak` are about what comes after the first sync: one night of a large account, and years of nights of a small one.
+"""
 
 import argparse
 
@@ -16,6 +19,13 @@ def main() -> None:
     rates = benchmarks.add_parser("rates", help="how much of a limit is used, alone and by processes that share it")
     platform = benchmarks.add_parser("accounts", help="a platform with many connected accounts: time and memory")
     platform.add_argument("--accounts", type=int, default=1_000)
+    nightly = benchmarks.add_parser("catch-up", help="nightly catch-ups after 1% has changed: requests against the fewest possible")
+    nightly.add_argument("--customers", type=int, default=5_000, help="110,000 make about 1,000,000 objects (default 5,000)")
+    nightly.add_argument("--seed", type=int, default=1)
+    years = benchmarks.add_parser("soak", help="a run a night for years: time, requests, memory and the file's size against its content")
+    years.add_argument("--years", type=int, default=10)
+    years.add_argument("--customers", type=int, default=1_000, help="how many there are at the beginning (default 1,000)")
+    years.add_argument("--seed", type=int, default=1)
     for each in (limits, channel):
         each.add_argument("--items", type=int, default=100_000, help="items a run (default 100,000); over HTTP as many altogether")
     for each in (limits, rates):
@@ -25,6 +35,14 @@ def main() -> None:
         from benchmarks import full_sync
 
         full_sync.run(customers=arguments.customers, seed=arguments.seed)
+    if arguments.benchmark == "catch-up":
+        from benchmarks import catch_up
+
+        catch_up.run(customers=arguments.customers, seed=arguments.seed)
+    if arguments.benchmark == "soak":
+        from benchmarks import soak
+
+        soak.run(years=arguments.years, customers=arguments.customers, seed=arguments.seed)
     if arguments.benchmark == "accounts":
         from benchmarks import accounts
 

@@ -52,6 +52,11 @@ def run(*, customers: int, seed: int) -> None:
     _print_free(free)
 
 
+def listed_types() -> list[str]:
+    """Name the types that have lists of their own, or lie inside their parents: all but the ones asked for parent by parent."""
+    return [name for name in load().names if not _asked_one_by_one(name)]
+
+
 def shortest_time(rows_by_type: dict[str, int]) -> tuple[int, float]:
     """Give the fewest requests that could do, `ceil(objects / 100)` for each list, and the seconds that they need."""
     requests = [max(1, ceil(rows / 100)) for rows in rows_by_type.values()]
@@ -91,7 +96,6 @@ def _asked_one_by_one(name: str) -> bool:
 
 
 def _sync(url: str, options: list[str]) -> Measured:
-    types = [name for name in load().names if not _asked_one_by_one(name)]
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             **os.environ,
@@ -105,7 +109,7 @@ def _sync(url: str, options: list[str]) -> Measured:
             "-m",
             "stripe_assets.cli",
             "sync",
-            *types,
+            *listed_types(),
             "--json",
             *options,
         ]
