@@ -99,7 +99,8 @@ class Verdicts:
               from stripe_sync.changes where {self._about}),
             latest as (select * from known qualify created = max(created) over (partition by object_id)),
             told as (
-              select object_id, any_value(payload) as payload, max(created) as created,
+              select object_id, coalesce(any_value(payload) filter (where json_extract_string(payload, '$.id') = object_id),
+                any_value(payload)) as payload, max(created) as created,
                 case when bool_or(tells) then '{"children" if self._tells_of_parents else "read"}'
                      when bool_and(deletes) then 'deleted'
                      when count(*) = 1 and any_value(api_version) = {literal(api_version)} and {trusted} then 'payload'
