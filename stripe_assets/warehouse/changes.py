@@ -177,6 +177,23 @@ def forget_applied(connection: duckdb.DuckDBPyConnection, *, account_id: str, be
     connection.execute("delete from stripe_sync.changes where account_id = ? and applied and created < ?", [account_id, before])
 
 
+def forget_of_deleted(connection: duckdb.DuckDBPyConnection, kind: ObjectType, child: ObjectType, *, account_id: str) -> None:
+    """Mark what was made under an object that has been deleted since, whether or not the mirror has ever had that.
+
+    Its own event tells only that it was made; that of its parent's end may have been applied before there was a row.
+    """
+    assert child.parent is not None
+    if child.parent.ids is not None or not kind.deleted_by:
+        return
+    account, column = literal(account_id), quoted(child.parent.column)
+    connection.execute(f"""
+        update {table(child)} t set _deleted_at = to_timestamp(c.created) from stripe_sync.changes c
+        where c.account_id = {account} and c.event_type in ({_names(kind.deleted_by)}) and t.{column} = c.object_id
+          and t._account_id = {account} and t._deleted_at is null
+          and t.{column} not in (select id from {table(kind)} where _account_id = {account} and _deleted_at is null)
+    """)
+
+
 def kinds_changed(connection: duckdb.DuckDBPyConnection, catalog: Catalog, *, account_id: str) -> list[ObjectType]:
     """List the types with events that are not applied yet."""
     rows = connection.execute("select distinct event_type from stripe_sync.changes where account_id = ? and not applied", [account_id])

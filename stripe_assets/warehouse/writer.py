@@ -18,7 +18,7 @@ import pyarrow as pa
 from stripe_assets.catalog.types import Catalog, Fresh, ObjectType
 from stripe_assets.queues.channel import Channel
 from stripe_assets.warehouse import load
-from stripe_assets.warehouse.changes import Verdicts, forget_applied, kinds_changed, store_events
+from stripe_assets.warehouse.changes import Verdicts, forget_applied, forget_of_deleted, kinds_changed, store_events
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.deliveries import Changes, Delivery, Gone, ListDone, Objects, PendingProgress, SliceProgress
 from stripe_assets.warehouse.families import Family, forget_orphans
@@ -153,6 +153,8 @@ class Writer:
                 verdicts.settle(connection, self._catalog.children(kind.name))
                 for child in self._catalog.children(kind.name):
                     forget_orphans(connection, self._catalog, child, account_id=self.account_id)
+                if kind.parent is not None:
+                    forget_of_deleted(connection, self._catalog[kind.parent.type], kind, account_id=self.account_id)
         forget_applied(connection, account_id=self.account_id, before=forget_before)
         return rows
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import virtual_time
-from equality import differences
+from equality import differences, rows
 from sync.altered import Altered, Answer
 from sync.odd import SOME, world
 
@@ -57,6 +57,23 @@ def test_deleted_invoice_takes_its_lines_with_it(tmp_path: Path) -> None:
     here.sync(names)
     here.account.delete("invoice", here.account.objects("invoice")[0]["id"])
     here.sync(names)
+    assert differences(here.database, here.account, types=names) == []
+
+
+@pytest.mark.parametrize("seconds", [0, 10])
+def test_what_was_made_under_a_customer_shortly_before_its_end_has_ended_with_it(tmp_path: Path, seconds: int) -> None:
+    """Its own event tells only that it was made, and is applied after the one that tells of the customer's end."""
+    here = world(tmp_path, customers=20)
+    names = ("customers", "customer_tax_ids")
+    here.sync(names)
+    here.account.advance(days=0.1)
+    doomed = here.account.objects("customer")[0]["id"]
+    made = here.account.create("customer_tax_id", under=doomed)
+    here.account.catch_up(here.account.now + seconds)
+    here.account.delete("customer", doomed)
+    here.account.advance(days=0.1)
+    assert here.sync(names).complete
+    assert made not in {row[0] for row in rows(here.database, "select id from stripe.customer_tax_ids where _deleted_at is null")}
     assert differences(here.database, here.account, types=names) == []
 
 
