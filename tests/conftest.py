@@ -25,7 +25,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _heard() -> None:
-    """Let our loggers speak: Dagster's migrations, in a test before, silence all that there are (alembic's `fileConfig`)."""
+    """Let our loggers speak: `doctor` asks for less of them, and Dagster's migrations silence all there are (alembic's `fileConfig`)."""
+    logging.getLogger("stripe_assets").setLevel(logging.NOTSET)
     for name, logger in logging.Logger.manager.loggerDict.items():
         if name.startswith("stripe_assets") and isinstance(logger, logging.Logger):
             logger.disabled = False
