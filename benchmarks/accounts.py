@@ -17,8 +17,8 @@ from stripe_assets.limits.guard import InProcess
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
 from stripe_assets.sync.accounts import Outcome, Platform
-from stripe_assets.sync.engine import Summary
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 
 TYPES = ("customers", "charges", "invoices", "events")
 STRETCHES = 10

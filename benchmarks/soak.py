@@ -25,8 +25,9 @@ from stripe_assets.limits.guard import InProcess
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import Application, application
 from stripe_assets.simulator.in_process import Line
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 
 BEGAN = 1_790_000_000
 """When the first sync is (unix seconds): the same account whenever this runs."""

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from stripe_assets.limits.tally import Snapshot, Tally
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
+from stripe_assets.sync.summary import Summary
 
 
 def at_work(mirror: Mirror) -> str:

@@ -14,7 +14,8 @@ from stripe_assets.catalog.types import Catalog, ObjectType, load
 from stripe_assets.errors import MirrorError
 from stripe_assets.resources import StripeResource
 from stripe_assets.sync.accounts import Platform
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import TypeResult
 from stripe_assets.warehouse.tables import SQL_TYPES, literal, table

@@ -12,8 +12,8 @@ import dagster as dg
 from stripe_assets.errors import MirrorError
 from stripe_assets.resources import StripeResource
 from stripe_assets.sync.accounts import Outcome, Platform
-from stripe_assets.sync.engine import Summary
 from stripe_assets.sync.settings import ALL_ACCOUNTS
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.ledger import TypeResult
 from stripe_assets.warehouse.misfits import Misfit
 

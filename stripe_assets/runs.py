@@ -11,7 +11,7 @@ import dagster as dg
 
 from stripe_assets import allowance, pictures
 from stripe_assets.limits.tally import Tally
-from stripe_assets.sync.engine import Summary
+from stripe_assets.sync.summary import Summary
 
 KEY = dg.AssetKey(["stripe_sync", "runs"])
 SPEC = dg.AssetSpec(

@@ -13,8 +13,9 @@ from stripe_assets.limits.guard import InProcess
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
 from stripe_assets.simulator.in_process import Line
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 
 NOW = 1_790_000_000
 """The simulated present of accounts whose story does not depend on the day of the test."""

@@ -12,7 +12,7 @@ from stripe_assets.limits.limiter import Limiter, Limits
 from stripe_assets.limits.priority import Priority
 from stripe_assets.limits.tally import Snapshot, Tally
 from stripe_assets.simulator.account import Account
-from stripe_assets.sync.engine import Summary
+from stripe_assets.sync.summary import Summary
 
 THROTTLED = {"endpoint-rate": 3, "global-rate": 1200}
 LEARNED = {"GET /v1/charges": 12.04, "account": 71.26}

@@ -18,7 +18,7 @@ from stripe_assets.resources import StripeResource
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.server import Serving, serving
 from stripe_assets.sync.accounts import Outcome
-from stripe_assets.sync.engine import Summary
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.ledger import TypeResult
 from stripe_assets.warehouse.misfits import UNKNOWN, Misfit
 

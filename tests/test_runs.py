@@ -10,9 +10,9 @@ import pytest
 
 from stripe_assets import runs
 from stripe_assets.limits.tally import Snapshot, Tally
-from stripe_assets.sync.engine import Summary
 from stripe_assets.sync.figures import Figure
 from stripe_assets.sync.forecast import Forecast, TypeForecast, Way
+from stripe_assets.sync.summary import Summary
 
 
 def summary(at: Snapshot, *, requests: int = 60) -> Summary:

@@ -14,8 +14,8 @@ from rich.console import Console
 from stripe_assets.commands.console import MOST_SHOWN, figures_table, results_console, span
 from stripe_assets.commands.endings import INCOMPLETE, tell
 from stripe_assets.sync.accounts import Outcome, Platform
-from stripe_assets.sync.engine import Summary
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 
 LINE = 2.0
 """Seconds between two lines about how far it is."""

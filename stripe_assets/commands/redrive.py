@@ -20,9 +20,10 @@ from stripe_assets.commands.live import watched
 from stripe_assets.commands.mirrored import reading
 from stripe_assets.errors import RequestError
 from stripe_assets.sync.accounts import Platform
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.opening import OWN_ACCOUNT
 from stripe_assets.sync.settings import ALL_ACCOUNTS, Settings, known_types
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.ledger import TypeResult
 from stripe_assets.warehouse.letters import Standing, begun, standing
 

@@ -11,8 +11,8 @@ from stripe_assets.catalog.types import load
 from stripe_assets.commands.because import because
 from stripe_assets.commands.console import figures_table
 from stripe_assets.sync.comparison import Comparison
-from stripe_assets.sync.engine import Summary
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.ledger import TypeResult
 
 MOST_TOLD = 20

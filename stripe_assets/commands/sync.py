@@ -15,8 +15,9 @@ from stripe_assets.commands.console import errors_console, log_to, results_conso
 from stripe_assets.commands.endings import INCOMPLETE, tell
 from stripe_assets.commands.live import watched
 from stripe_assets.errors import ConfigurationError
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.ledger import TypeResult
 
 

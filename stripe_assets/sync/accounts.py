@@ -23,11 +23,12 @@ from stripe_assets.limits.guard import Sharing
 from stripe_assets.limits.limiter import Limiter
 from stripe_assets.limits.priority import Priority
 from stripe_assets.sync.clock import Clock
-from stripe_assets.sync.engine import Mirror, Summary, first_error, prepared
+from stripe_assets.sync.engine import Mirror, first_error, prepared
 from stripe_assets.sync.lists import LOST_CURSORS
 from stripe_assets.sync.redrive import reach
 from stripe_assets.sync.session import refuse_standstill
 from stripe_assets.sync.settings import ALL_ACCOUNTS, Settings, known_types
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.ledger import Ledger, TypeResult
 from stripe_assets.warehouse.private import private

@@ -19,7 +19,8 @@ from stripe_assets.warehouse.stretches import is_listed, is_read_singly_or_liste
 OWN = ("GET /v1/account", EVENTS.endpoint)
 """What every run asks for itself: whose key it is, and which event is the newest."""
 LIE_WITHIN = 20
-"""Objects among which one has changed, where the changed ones lie: mostly those of the last days change, among the newest of the list."""
+"""Objects among which one has changed, where the changed ones lie. An assumption: that mostly those of the last days change, which are
+the newest of their list. Nothing but a forecast rests on it."""
 ONE, NONE, UNKNOWN = Figure(1), Figure(0), Figure(0, Sure.AT_LEAST)
 
 

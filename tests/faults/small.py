@@ -20,7 +20,7 @@ from stripe_assets.api.client import ATTEMPTS, THROTTLED_ATTEMPTS
 from stripe_assets.catalog.types import Catalog, load
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.faults import REFUSED, Faults, Place
-from stripe_assets.sync.engine import Summary
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.private import private
 

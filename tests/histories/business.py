@@ -18,8 +18,9 @@ from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.faults import Faults
 from stripe_assets.simulator.in_process import Line
 from stripe_assets.sync.clock import Clock
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 
 NAMED = (
     "balance_transactions", "charges", "checkout_sessions", "coupons", "customer_balance_transactions", "customer_tax_ids", "customers",

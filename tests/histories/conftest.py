@@ -1,4 +1,4 @@
-"""Long tests over many histories, which `.ci/run` runs: `HISTORIES` of them, 500 unless the environment says otherwise.
+"""Long tests, most of them over many histories, which `.ci/run` runs: `HISTORIES` of them, 500 unless the environment says otherwise.
 
 A test that asks for `history` is given the numbers from 0 on, one a test, one that asks for `faulty` a quarter as many; what it makes
 of a number is its own.

@@ -9,7 +9,7 @@ from sync.altered import Alter, Altered
 
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
-from stripe_assets.sync.engine import Summary
+from stripe_assets.sync.summary import Summary
 
 SOME = ("customers", "products", "prices", "coupons")
 """Types of a few pages in all: what is odd about one of them must not touch the others."""

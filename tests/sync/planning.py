@@ -12,10 +12,11 @@ from stripe_assets.catalog.types import Catalog
 from stripe_assets.limits.guard import InProcess
 from stripe_assets.limits.limiter import Limits
 from stripe_assets.sync.clock import Clock
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.forecast import Forecast
 from stripe_assets.sync.plan import Plan, plan
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 
 LIMITS = Limits(100.0, 25.0)
 

@@ -15,7 +15,7 @@ from proving import proven
 from stripe_assets.catalog.types import Form, Fresh, ObjectType, load
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.http import application
-from stripe_assets.sync.engine import Summary
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.database import Database
 from stripe_assets.warehouse.kinship import is_knowable, kinship
 

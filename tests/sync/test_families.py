@@ -11,7 +11,7 @@ from sync.altered import Alter, Altered, Answer
 from sync.interrupted import interrupted
 
 from stripe_assets.simulator.account import Account
-from stripe_assets.sync.engine import Summary
+from stripe_assets.sync.summary import Summary
 
 BALANCE = ("customers", "customer_balance_transactions")
 

@@ -12,8 +12,9 @@ from sync.altered import Altered, Answer
 from sync.odd import SOME, world
 
 from stripe_assets.sync.clock import Clock
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 
 
 def test_child_that_was_the_cursor_and_is_gone_does_not_block_its_parents_list(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Dead letters are tried again, and nothing else is: what failed becomes complete, what still fails says so."""
 
 import asyncio
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from sync.altered import Alter, Altered, Answer, failing, forbidden
 from stripe_assets.catalog.types import load
 from stripe_assets.limits.guard import InProcess
 from stripe_assets.simulator.account import Account
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.redrive import reach, to_resume
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 from stripe_assets.warehouse.letters import begun, standing
 
 BELOW = "customer_balance_transactions"
@@ -210,28 +210,6 @@ def test_reading_that_was_begun_too_long_ago_is_not_gone_on_with(tmp_path: Path)
     assert {request.path for request in here.app.requests[before:]} <= ALWAYS
     assert len(letters(here)) == 1
     assert here.sync(("coupons",)).complete
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_after_many_faults_the_letters_bring_everything(tmp_path: Path, seed: int) -> None:
-    """Whatever has failed, in a first sync or in a later one: once Stripe is well, trying the letters again makes the mirror whole."""
-    chance, here = random.Random(seed), world(tmp_path, customers=25)
-    types = (*FEW, BELOW, "customer_tax_ids")
-    paths = {load()[name].path for name in types} - ALWAYS
-    people = [thing["id"] for thing in here.account.objects("customer")]
-    below = [f"/v1/customers/{name}/{last}" for name in people for last in ("balance_transactions", "tax_ids")]
-    possible = sorted([*(path for path in paths if "{" not in path), *below])
-    for turn in range(2):
-        alter(here, dict.fromkeys(chance.sample(possible, 12), failing))
-        here.sync(types)
-        assert letters(here) or turn, "a later sync may not have asked for any of them"
-        here.account.advance(days=1)
-        alter(here, {})
-        if letters(here):
-            assert again(here).complete
-        assert letters(here) == []
-    assert here.sync(types).complete
-    assert differences(here.database, here.account, types=types) == []
 
 
 def test_types_that_wait_for_a_failed_one_are_reached_with_it() -> None:

@@ -13,8 +13,9 @@ from stripe_assets.limits.guard import InProcess
 from stripe_assets.simulator.account import Account
 from stripe_assets.simulator.in_process import Line
 from stripe_assets.sync.clock import Clock
-from stripe_assets.sync.engine import Mirror, Summary
+from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.settings import Settings
+from stripe_assets.sync.summary import Summary
 
 
 def sync(here: World, *types: str, rate_limit: float = 100.0) -> Summary:
