@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 FACTS = {
     "also_with", "deleted_by", "events", "fallback", "form", "fresh", "group", "hidden_under", "kept_days", "keyed_by_parent", "open",
-    "params", "parent", "partial", "path", "tested", "told_of", "window",
+    "own_ids", "params", "parent", "partial", "path", "tested", "told_of", "window",
 }  # fmt: skip
 """What `types.toml` may say about a type; what it means stands there."""
 
@@ -140,6 +140,7 @@ class ObjectType:
     hidden_under: Hidden | None
     partial: bool
     keyed_by_parent: bool
+    own_ids: bool
     window: tuple[str, str] | None
     fallback: "ObjectType | None"
 
@@ -349,6 +350,7 @@ def _object_type(name: str, fact: Mapping[str, Any], api: Mapping[str, Any]) -> 
         hidden_under=Hidden(**fact["hidden_under"]) if "hidden_under" in fact else None,
         partial=fact.get("partial", False),
         keyed_by_parent=fact.get("keyed_by_parent", False),
+        own_ids=fact.get("own_ids", False),
         window=tuple(fact["window"]) if "window" in fact else None,
         open={key: tuple(values) for key, values in fact.get("open", {}).items()},
         deleted_by=tuple(fact.get("deleted_by", ())),

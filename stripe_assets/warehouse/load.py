@@ -160,8 +160,9 @@ def _insert(connection: duckdb.DuckDBPyConnection, kind: ObjectType, staged: str
 
 
 def _created_bounds(connection: duckdb.DuckDBPyConnection, kind: ObjectType, staged: str) -> str:
-    """Write the condition on `created` that all staged objects keep; none where one of them, or a row, does not say when that was."""
-    if not kind.has_created or connection.execute(f"select 1 from {table(kind)} where created is null limit 1").fetchall():
+    """Write the condition on `created` that all staged objects keep; none where one of them, or a row, does not say when that was, or
+    where a row may be that of another object, from earlier, of the same id."""
+    if not kind.has_created or kind.own_ids or connection.execute(f"select 1 from {table(kind)} where created is null limit 1").fetchall():
         return ""
     low, high, nulls = _row(connection, f"select min(created), max(created), count(*) - count(created) from {staged}")
     types = [

@@ -187,6 +187,14 @@ def test_row_that_did_not_say_when_it_was_created_is_replaced_by_one_that_does(c
     assert seen(connection, "id, amount") == [("ch_1", 1), ("ch_2", None)]
 
 
+@pytest.mark.parametrize("name", ["coupons", "plans", "products"])
+def test_object_that_takes_the_id_of_a_deleted_one_takes_its_row_as_well(connection: Connection, store: Store, name: str) -> None:
+    """A coupon `SAVE10` is deleted and made again: the account has one, and a mirror with two would count each of them."""
+    store(name, {"id": "chosen", "created": 1_700_000_000}, read_at=1000.0)
+    store(name, {"id": "chosen", "created": 1_790_000_000}, read_at=2000.0)
+    assert seen(connection, "id, created, _deleted_at", name) == [("chosen", datetime.fromtimestamp(1_790_000_000, UTC), None)]
+
+
 def test_other_accounts_rows_are_left_alone(connection: Connection, store: Store) -> None:
     store("charges", {"id": "ch_1", "amount": 1}, account_id="acct_2")
     store("charges", {"id": "ch_1", "amount": 2})
