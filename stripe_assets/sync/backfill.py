@@ -75,7 +75,7 @@ class Backfill:
             mine.end("skipped", reason=str(refusal), request_id=refusal.request_id)
         elif not mine.over:
             now = self._session.clock.now()
-            await self._session.writer.submit(ListDone(kind, None, self._whole(kind), now, spare=self._spared(kind)))
+            await self._session.writer.submit(ListDone(kind, None, whole=True, at=now, spare=self._spared(kind)))
 
     def _reader(self, kind: ObjectType, part: int, params: Mapping[str, str]) -> ListReader:
         since = self._course.backfill[kind.name]
@@ -84,9 +84,6 @@ class Backfill:
         slices = [Slice(one.range.number, one.range.gte, one.range.lt, one.cursor, one.done) for one in stored if one.part == part]
         first = Slice(0, gte=since if kind.created_filter else None)
         return ListReader(self._session, kind, slices or [first], part=part, params=params)
-
-    def _whole(self, kind: ObjectType) -> bool:
-        return self._course.backfill[kind.name] is None
 
     def _spared(self, kind: ObjectType) -> str | None:
         """Name the column that tells what was not asked for, because those who hide it could not be read."""
@@ -157,7 +154,7 @@ class Backfill:
             mine.end("skipped", reason=str(instead_of), request_id=instead_of.request_id)  # nobody to ask who would tell more
         if not end_with_owners(self._session, kind) and not mine.over:
             await self._session.writer.flushed()
-            await self._session.writer.submit(ListDone(kind, None, self._whole(kind), self._session.clock.now()))
+            await self._session.writer.submit(ListDone(kind, None, whole=True, at=self._session.clock.now()))
 
     def _are_noted(self, kind: ObjectType) -> bool:
         """Say whether an earlier run has noted whom to ask; a list of the same name may have been read instead."""

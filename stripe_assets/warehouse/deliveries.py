@@ -96,8 +96,8 @@ class Gone:
 class ListDone:
     """A list has been read to its end `at` a time (seconds); `created_from` is when its newest object was created, where that is news.
 
-    After a `whole` list, what the mirror had before it was begun, and it no longer gave, is gone; but not what has a value
-    in the column `spare`, which was not asked for.
+    After a `whole` list, and not only what is new of it, what the mirror had before it was begun, and it no longer gave, is gone;
+    but not what was not asked for: what is from before the time that it was read since, and what has a value in the column `spare`.
     """
 
     kind: ObjectType

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from stripe_assets.catalog.types import Fresh, ObjectType
+from stripe_assets.catalog.types import Fresh, Kind, ObjectType
 from stripe_assets.errors import RequestError
 from stripe_assets.warehouse.deliveries import SliceProgress, SliceRange
 from stripe_assets.warehouse.misfits import Misfit
@@ -92,8 +92,8 @@ class Ledger(Notes):
     def finish(self, kind: ObjectType, *, created_from: int | None, whole: bool, at: float, spare: str | None = None) -> None:
         """Note that a type is up to date with its list `at` a time (seconds); after a whole reading, what was not seen again is gone.
 
-        Not gone is what has a value in the column `spare`, what belongs to parents that have not answered, and of a list
-        that leaves things out anything before it was asked for by its id.
+        Not gone is what has a value in the column `spare`, what is from before the time that was asked for, what belongs to parents
+        that have not answered, and of a list that leaves things out anything before it was asked for by its id.
         """
         if whole:
             self._forget_unseen(kind, spare, at)
@@ -112,7 +112,7 @@ class Ledger(Notes):
         mine = f"account_id = {literal(self._account_id)} and type = {literal(kind.name)}"
         unseen = (
             f"_account_id = {literal(self._account_id)} and _deleted_at is null and _synced_at < "
-            f"(select started_at from stripe_sync.checkpoints where {mine})"
+            f"(select started_at from stripe_sync.checkpoints where {mine}){self._asked_for(kind, mine)}"
         )
         if spare is not None:
             unseen += f" and {quoted(spare)} is null"
@@ -126,6 +126,22 @@ class Ledger(Notes):
             )
         else:
             self._connection.execute(f"update {table(kind)} set _deleted_at = {moment(at)} where {unseen}")
+
+    def _asked_for(self, kind: ObjectType, mine: str) -> str:
+        """Write the condition that a row is not from before the time that was asked for: children inside others came with these.
+
+        Objects that do not say when they were created have one time, and that must be it.
+        """
+        if kind.parent is not None and kind.parent.embedded:
+            began = f"(select started_at from stripe_sync.checkpoints where {mine})"
+            parents = f"stripe.{quoted(kind.parent.type)} where _account_id = {literal(self._account_id)}"
+            later = f"{quoted(kind.parent.column)} in (select id from {parents} and _synced_at >= {began})"
+        elif kind.created_filter:
+            (column, *_) = ["created"] if kind.has_created else [column.name for column in kind.columns if column.kind is Kind.TIMESTAMP]
+            later = f"try_cast({quoted(column)} as timestamptz) >= (select to_timestamp(since) from stripe_sync.checkpoints where {mine})"
+        else:
+            return ""  # its list is read to its end in any case
+        return f" and ((select since is null from stripe_sync.checkpoints where {mine}) or {later})"
 
     def caught_up(self, kinds: Iterable[ObjectType], *, events_from: int | None, at: float) -> None:
         """Note that everything that events tell up to `events_from` is stored, as it was `at` a time (both in seconds)."""

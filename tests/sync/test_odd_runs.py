@@ -93,6 +93,26 @@ def test_whole_reading_that_is_finished_by_a_run_with_since_still_finds_what_is_
     assert differences(here.database, here.account, types=SOME) == []
 
 
+def test_reading_since_a_time_finds_what_is_gone_since(tmp_path: Path) -> None:
+    """Every night with the same `--since`: what has no events, and what was deleted in a gap, would stay in the mirror for ever."""
+    here = world(tmp_path, customers=60)
+    account, since = here.account, NOW - 100 * 86_400
+    names = (*SOME, "webhook_endpoints", "transfers", "transfer_reversals")
+    here.sync(names)
+    here.sync(names, since=since, full_refresh=True)
+    bounds = [next(one for one in account.objects("customer") if (one["created"] >= since) is later) for later in (True, False)]
+    endpoint = account.objects("webhook_endpoint")[0]
+    for thing in (*bounds, endpoint):
+        account.delete(thing["object"], thing["id"])
+    account.advance(days=31)
+    assert here.sync(names, since=since).complete
+    assert rows(here.database, "select id from stripe.customers where _deleted_at is not null") == [(bounds[0]["id"],)]
+    others = ("webhook_endpoints", "transfers", "transfer_reversals")
+    assert differences(here.database, account, types=others) == [], "what is older was not asked for, and is not taken for gone"
+    assert here.sync(names).complete
+    assert differences(here.database, account, types=names) == []
+
+
 def test_since_combines_with_runs_before_and_after_it(tmp_path: Path) -> None:
     """Later since, earlier since, none: each run ends with all that any of them has asked for."""
     here = world(tmp_path, customers=60)
