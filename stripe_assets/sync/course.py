@@ -101,7 +101,7 @@ def _stale(kind: ObjectType, checkpoint: Checkpoint | None, now: datetime, since
         return True
     if checkpoint.state == BACKFILL:
         return now - checkpoint.started_at > EVENTS_KEPT
-    if kind.fresh is Fresh.CREATED:
-        missed = _is_told_later(kind) and checkpoint.events_from is not None and now - checkpoint.updated_at > EVENTS_KEPT
-        return missed or (checkpoint.created_from is None and checkpoint.events_from is None)
-    return kind.name in told and (checkpoint.events_from is None or now - checkpoint.updated_at > EVENTS_KEPT)
+    if kind.fresh is Fresh.CREATED and not kind.events:
+        return checkpoint.created_from is None and checkpoint.events_from is None
+    told_of = kind.name in told or _is_told_later(kind)
+    return told_of and (checkpoint.events_from is None or now - checkpoint.updated_at > EVENTS_KEPT)

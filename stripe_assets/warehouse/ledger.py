@@ -90,7 +90,7 @@ class Ledger(Notes):
         )  # fmt: skip
 
     def finish(self, kind: ObjectType, *, created_from: int | None, whole: bool, at: float, spare: str | None = None) -> None:
-        """Note that a type is up to date with its list `at` a time (seconds); after a whole reading, what was not seen again is gone.
+        """Note that a type has its list as it was `at` a time (seconds); after a whole reading, what was not seen again is gone.
 
         Not gone is what has a value in the column `spare`, what is from before the time that was asked for, what belongs to parents
         that have not answered, and of a list that leaves things out anything before it was asked for by its id.
@@ -102,8 +102,11 @@ class Ledger(Notes):
         newest = "null" if created_from is None else str(created_from)
         if kind.parent is not None and kind.fresh is Fresh.CREATED:
             newest = f"(select coalesce(epoch(max(created))::bigint, 0) from {table(kind)} where _account_id = {literal(self._account_id)})"
+        # What events tell of is up to date only once these have been applied, which is for `caught_up` to say.
+        told = kind.fresh in (Fresh.EVENTS, Fresh.PARENT) or (kind.fresh is Fresh.CREATED and bool(kind.events))
+        updated_at = f"if(events_from is null, {moment(at)}, updated_at)" if told else moment(at)
         self._run(
-            f"update stripe_sync.checkpoints set state = '{COMPLETE}', updated_at = {moment(at)}, "
+            f"update stripe_sync.checkpoints set state = '{COMPLETE}', updated_at = {updated_at}, "
             f"created_from = greatest(created_from, {newest}) where account_id = ? and type = ?",
             kind.name,
         )

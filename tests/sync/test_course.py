@@ -58,7 +58,8 @@ def test_type_told_by_events_is_begun_where_events_cannot_tell(differences: dict
 def test_type_whose_list_tells_what_is_new_and_events_what_became_of_it_is_begun_where_events_cannot_tell() -> None:
     """A session that was paid during a gap is in the list where it was, and nobody would look there again."""
     assert begun(checkpoint("checkout_sessions", updated_at=LONG_AGO)) == {"checkout_sessions"}
-    for known in ({}, {"events_from": None}, {"events_from": None, "updated_at": LONG_AGO}):
+    assert begun(checkpoint("checkout_sessions", events_from=None)) == {"checkout_sessions"}, "nor if the key may not read events"
+    for known in ({}, {"events_from": 0}, {"updated_at": JUST_IN_TIME}):
         assert begun(checkpoint("checkout_sessions", **known)) == set()
 
 
@@ -146,9 +147,9 @@ def test_what_hides_a_part_of_a_list_is_begun_with_the_list() -> None:
     assert begun(checkpoint("test_helpers_test_clocks"), checkpoint("charges"), names=names) == {"customers", "test_helpers_test_clocks"}
 
 
-def test_children_that_follow_a_parent_that_no_event_tells_of_need_no_events() -> None:
+def test_children_that_follow_a_parent_that_is_read_again_need_no_events() -> None:
     """They are noted when the parent is read: a key that may not read events must not have them read whole each time."""
     parents = [checkpoint(name, events_from=None) for name in ("invoice_payments", "checkout_sessions")]
     children = [checkpoint(name, events_from=None) for name in ("payment_attempt_records", "checkout_session_line_items")]
-    assert begun(*parents, *children) == set()
+    assert begun(*parents, *children) == {"invoice_payments", "checkout_sessions", "checkout_session_line_items"}, "these are inside"
     assert begun(checkpoint("quotes"), checkpoint("quote_line_items", events_from=None)) == {"quotes", "quote_line_items"}

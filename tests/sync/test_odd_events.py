@@ -61,6 +61,23 @@ def test_permission_for_events_that_is_taken_away_fails_what_lives_by_them(tmp_p
     assert here.sync(names).complete
 
 
+def test_list_that_tells_what_is_new_does_not_stand_in_for_events_that_could_not_be_read(tmp_path: Path) -> None:
+    """For more than 30 days the sessions' list was read on, and what became of those in it nobody could say: that is a gap."""
+    here = world(tmp_path, customers=30)
+    names = ("checkout_sessions",)
+    here.sync(names)
+    here.app = Altered(here.app, {"/v1/events": forbidden})  # type: ignore[assignment]  # as above
+    session = [one for one in here.account.objects("checkout.session") if one["status"] == "complete"][-1]  # the list is read on from later
+    here.account.edit("checkout.session", session["id"], payment_status="no_payment_required")
+    for _ in range(2):
+        here.account.advance(days=10)
+        assert states(here.sync(names))["checkout_sessions"] == "failed"
+    here.account.advance(days=12)
+    mend(here)
+    assert here.sync(names).complete
+    assert differences(here.database, here.account, types=names) == []
+
+
 def test_old_event_of_a_type_that_is_up_to_date_does_not_come_back(tmp_path: Path) -> None:
     """The window reaches back to the slowest type: a customer's state of ten days ago is in it, and is not news."""
     here = world(tmp_path, customers=30)

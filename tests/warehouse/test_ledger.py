@@ -132,6 +132,20 @@ def test_position_in_the_events_never_goes_back(connection: duckdb.DuckDBPyConne
         assert ledger.checkpoints()["charges"].events_from == position
 
 
+def test_list_that_was_read_to_its_end_is_up_to_date_once_the_events_since_its_beginning_are_applied(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """Killed between the two, the mirror is as old as the reading's beginning: events are counted from there, and kept for 30 days."""
+    ledger, rates = Ledger(connection, ACCOUNT), CATALOG["exchange_rates"]
+    begin(ledger, CHARGES, METHODS, rates)
+    for kind in (CHARGES, METHODS, rates):
+        ledger.finish(kind, created_from=None, whole=True, at=NOW)
+    at = {name: one.updated_at.timestamp() for name, one in ledger.checkpoints().items()}
+    assert at == {"charges": BEGAN.timestamp(), METHODS.name: BEGAN.timestamp(), rates.name: NOW}
+    ledger.caught_up([CHARGES, METHODS], events_from=None, at=NOW)
+    assert ledger.checkpoints()["charges"].updated_at.timestamp() == NOW
+
+
 def test_what_a_whole_reading_did_not_see_is_gone_and_no_more(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
     """Deletes outside the window of events are found by nothing else; and another account's rows were not looked at."""
     ledger = Ledger(connection, ACCOUNT)
