@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from stripe_assets.catalog.types import Fresh, ObjectType
+from stripe_assets.catalog.types import Catalog, Fresh, ObjectType
 from stripe_assets.warehouse.ledger import BACKFILL, Checkpoint, Ledger, StoredSlice
 
 EVENTS_KEPT = timedelta(days=29)
@@ -28,11 +28,19 @@ class Course:
 
 
 def choose(
-    ledger: Ledger, kinds: Sequence[ObjectType], *, now: float, events_from: int | None, full_refresh: bool, since: int | None
+    ledger: Ledger,
+    kinds: Sequence[ObjectType],
+    catalog: Catalog,
+    *,
+    now: float,
+    events_from: int | None,
+    full_refresh: bool,
+    since: int | None,
 ) -> Course:
     """Decide the course of a run and note what is begun by it."""
     present = datetime.fromtimestamp(now, UTC)
     checkpoints = ledger.checkpoints()
+    ledger.abandon(_left_behind(kinds, checkpoints, catalog))
     begun = to_begin(kinds, checkpoints, now=present, full_refresh=full_refresh, since=since)
     ledger.forget_dead_letters(kinds, begun=begun)
     ledger.begin_backfill([kind for kind in kinds if kind.name in begun], now=present, events_from=events_from, since=since)
@@ -40,6 +48,13 @@ def choose(
     slices = {kind.name: stored for kind in kinds if kind.name in resumed and (stored := ledger.slices(kind))}
     begins = dict.fromkeys(begun, since) | {name: checkpoints[name].since for name in resumed}
     return Course(begins, slices, _missed(kinds, checkpoints, begun, now=present))
+
+
+def _left_behind(kinds: Sequence[ObjectType], checkpoints: Mapping[str, Checkpoint], catalog: Catalog) -> list[ObjectType]:
+    """Name what was to be read inside parents that this run reads without it: nobody could say later which of them had shown theirs."""
+    inside = [child for kind in kinds for child in catalog.children(kind.name) if child.parent is not None and child.parent.embedded]
+    known = [child for child in inside if child not in kinds and child.name in checkpoints]
+    return [child for child in known if checkpoints[child.name].state == BACKFILL]
 
 
 def _missed(kinds: Sequence[ObjectType], checkpoints: Mapping[str, Checkpoint], begun: Collection[str], *, now: datetime) -> dict[str, int]:

@@ -109,7 +109,15 @@ class Run:
         limits = self._session.client.limiter.limits
         self._forecast = await self._writer.call(lambda connection: expect(connection, self._session.catalog, asked, limits))
         course = await self._writer.books(
-            lambda ledger: choose(ledger, self._kinds, now=asked.now, events_from=self._newest, full_refresh=full_refresh, since=since)
+            lambda ledger: choose(
+                ledger,
+                self._kinds,
+                self._session.catalog,
+                now=asked.now,
+                events_from=self._newest,
+                full_refresh=full_refresh,
+                since=since,
+            )
         )
         self._missed = course.missed
         below = {kind.name for kind in self._kinds if kind.parent is not None and not kind.parent.embedded}

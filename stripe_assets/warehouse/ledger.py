@@ -82,12 +82,17 @@ class Ledger(Notes):
             [event for kind in kinds for event in (*kind.events, *kind.told_of)],
             events_from - OVERLAP if events_from is not None else None,
         )
-        for books in ("checkpoints", "slices", "pending"):
-            self._run(f"delete from stripe_sync.{books} where account_id = ? and type in (select unnest(?::varchar[]))", names)
+        self.abandon(kinds)
         self._run(
             "insert into stripe_sync.checkpoints select $1, unnest($2::varchar[]), $3, $4, null, $5, $6, $6",
             names, BACKFILL, events_from, since, now,
         )  # fmt: skip
+
+    def abandon(self, kinds: Iterable[ObjectType]) -> None:
+        """Forget that the reading of these types was begun: the next run that asks for them begins anew. Their rows stay."""
+        names = [kind.name for kind in kinds]
+        for books in ("checkpoints", "slices", "pending"):
+            self._run(f"delete from stripe_sync.{books} where account_id = ? and type in (select unnest(?::varchar[]))", names)
 
     def finish(self, kind: ObjectType, *, created_from: int | None, whole: bool, at: float, spare: str | None = None) -> None:
         """Note that a type has its list as it was `at` a time (seconds); after a whole reading, what was not seen again is gone.

@@ -35,6 +35,24 @@ def test_types_selected_one_after_the_other_are_all_right_in_the_end(tmp_path: P
     assert differences(here.database, account, types=FEW) == []
 
 
+@pytest.mark.parametrize("pages", [1, 2])
+def test_lines_of_invoices_that_a_run_without_them_has_read_to_their_end_are_read(tmp_path: Path, pages: int) -> None:
+    """The first sync is killed, somebody wants the invoices alone meanwhile: the lines came inside them, and would not come again."""
+    here = world(tmp_path, customers=120)
+    both = ("invoices", "invoice_lines")
+    asked = 0
+
+    def later(scope: Any) -> bool:
+        nonlocal asked
+        asked += scope["path"] == "/v1/invoices"
+        return asked == pages
+
+    interrupted(here, later, rate_limit=0.25, types=both)  # four seconds a page: those before are stored
+    assert here.sync(["invoices"]).complete
+    assert here.sync(both).complete
+    assert differences(here.database, here.account, types=both) == []
+
+
 def test_run_that_ends_between_the_lists_and_its_end_goes_on_with_what_changed_alone(tmp_path: Path) -> None:
     """The lists are stored, and what changed since they were begun is told by the position that was stamped before."""
     here = world(tmp_path, customers=40)
