@@ -83,17 +83,20 @@ class Notes:
         return self.pend_children(child, f"select *, {noted_at} as noted_at from ({found})")
 
     def pend_news(self, child: ObjectType, *, now: float) -> None:
-        """Note that every parent is to be asked for what is new below it since the newest that is known.
+        """Note that every parent is to be asked for what is new below it since the newest that is known of it.
 
-        Parents that have not answered yet keep their notes, which reach further back.
+        Of one that may be new itself nothing is: what another has is no measure for it. Parents that have not answered yet keep
+        their notes, which reach further back.
         """
         assert child.parent is not None
-        newest = self._all(f"select epoch(max(created))::bigint from {table(child)} where _account_id = ?")[0][0]
-        since = max(0, (newest or 0) - OVERLAP)
-        found = askable(child, f"stripe.{quoted(child.parent.type)}", account_id=self._account_id, now=now, also={"created[gte]": since})
+        found = askable(child, f"stripe.{quoted(child.parent.type)}", account_id=self._account_id, now=now)
+        below = f"{table(child)} where _account_id = $1 and {quoted(child.parent.column)} = parent_id"
+        begun = "select since from stripe_sync.checkpoints where account_id = $1 and type = $2"
+        since = f"greatest(0, coalesce((select max(epoch(created)::bigint) from {below}) - {OVERLAP}, ({begun}), 0))"
         self._run(
             "insert into stripe_sync.pending (account_id, type, purpose, object_id, further) "
-            f"select $1, $2, 'children', parent_id, further from ({found}) "
+            "select $1, $2, 'children', parent_id, "
+            f"json_merge_patch(coalesce(further, '{{}}'), json_object('created[gte]', ({since})::varchar)) from ({found}) "
             "where parent_id not in (select object_id from stripe_sync.pending where account_id = $1 and type = $2)",
             child.name,
         )

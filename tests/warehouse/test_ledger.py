@@ -318,19 +318,29 @@ def test_what_a_list_leaves_out_is_noted_to_be_read_by_its_id(connection: duckdb
     assert [note.object_id for note in ledger.pending(reviews, "object", after=-1, most=9)[0]] == ["prv_1"]
 
 
-def test_news_below_parents_are_asked_for_from_the_newest_known_on(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
-    """And who has not answered yet keeps the note that reaches further back."""
+def test_news_below_parents_are_asked_for_from_the_newest_known_of_each_on(connection: duckdb.DuckDBPyConnection, store: Any) -> None:
+    """A third one is new: others' transactions are no measure for its own. And who has not answered keeps the note that reaches back."""
     ledger, transactions = Ledger(connection, ACCOUNT), CATALOG["treasury_transactions"]
-    store("treasury_financial_accounts", {"id": "fa_1"}, {"id": "fa_2"})
-    store(transactions.name, {"id": "trxn_1", "created": 1000, "status": "posted"}, {"id": "trxn_2", "created": 500, "status": "posted"})
+    store("treasury_financial_accounts", {"id": "fa_1"}, {"id": "fa_2"}, {"id": "fa_3"})
+    begin(ledger, transactions, since=100)
+
+    def happen(owner: str, *moments: int) -> None:
+        store(transactions.name, *({"id": f"trxn_{owner}_{at}", "created": at, "financial_account": owner} for at in moments))
+
+    def asked() -> dict[str, Any]:
+        return {note.object_id: note.further["created[gte]"] for note in ledger.pending(transactions, "children", after=-1, most=9)[0]}
+
+    happen("fa_1", 1000, 500)
+    happen("fa_2", 30)
     ledger.pend_news(transactions, now=2000.0)
-    notes = ledger.pending(transactions, "children", after=-1, most=9)[0]
-    assert {note.object_id: note.further for note in notes} == {name: {"created[gte]": "940"} for name in ("fa_1", "fa_2")}
-    ledger.answered([PendingProgress(notes[0].number, transactions, "children", notes[0].object_id)])
-    store(transactions.name, {"id": "trxn_3", "created": 5000, "status": "posted"}, {"id": "trxn_4", "created": 3000, "status": "open"})
+    assert asked() == {"fa_1": "940", "fa_2": "0", "fa_3": "100"}
+    for note in ledger.pending(transactions, "children", after=-1, most=9)[0]:
+        if note.object_id != "fa_2":
+            ledger.answered([PendingProgress(note.number, transactions, "children", note.object_id)])
+    happen("fa_1", 5000, 3000)
+    happen("fa_2", 4000)
     ledger.pend_news(transactions, now=6000.0)
-    found = {note.object_id: note.further for note in ledger.pending(transactions, "children", after=-1, most=9)[0]}
-    assert found == {notes[1].object_id: {"created[gte]": "940"}, notes[0].object_id: {"created[gte]": "4940"}}
+    assert asked() == {"fa_1": "4940", "fa_2": "0", "fa_3": "100"}
 
 
 def test_each_time_that_a_list_is_read_has_slices_of_its_own(connection: duckdb.DuckDBPyConnection) -> None:
