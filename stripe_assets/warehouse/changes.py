@@ -42,7 +42,8 @@ def store_events(
         insert into stripe_sync.changes
         with parsed as (select distinct try(json_transform(raw, {literal(EVENT)})) as e from incoming_events),
         named as (
-          select {literal(account_id)} as account_id, e.id as event_id, e.type as event_type, e.created, e.api_version,
+          select {literal(account_id)} as account_id, coalesce(e.id, md5(e::varchar)) as event_id, e.type as event_type,
+            e.created, e.api_version,
             json_extract_string(e.data.object, '$.object') as object, {_id("e.data.object", "'$.' || field")} as object_id,
             e.data.object as payload, false as applied
           from parsed join (values {wanted}) as wanted (event_type, since, field) on e.type = wanted.event_type

@@ -143,6 +143,14 @@ def test_event_that_is_no_event_is_passed_over(connection: Connection) -> None:
     assert judge(connection) == {"cus_1": ("payload", "a")}
 
 
+def test_event_without_an_id_tells_what_others_tell(connection: Connection) -> None:
+    """It may never come; but the run that could not store it would end there, and every run after it."""
+    nameless = {name: value for name, value in event(1, 10, email="a").items() if name != "id"}
+    keep(connection, nameless, event(2, 10, id="cus_2", email="b"))
+    keep(connection, nameless)
+    assert judge(connection) == {"cus_1": ("payload", "a"), "cus_2": ("payload", "b")}
+
+
 def test_event_about_something_else_leads_to_the_object_that_it_names(connection: Connection) -> None:
     """A customer's discount ends: the customer is not what it was, and the event shows the discount."""
     keep(connection, event(1, 10, kind="customer.discount.deleted", object="discount", id="di_1", customer="cus_7"))
