@@ -78,7 +78,8 @@ class Verdicts:
     ) -> None:
         """Judge the events about `kind` that were not applied yet.
 
-        Two events in one second have no order: such an object is read again. So is any whose row was read after the event
+        Two events in one second have no order: such an object is read again. So is any that one of them has ended, as seconds of
+        different machines have no order either, or another object may have taken its id; any whose row was read after the event
         or not long before it, any whose payload has the shape of another API version, or is not all that is asked for
         (`trust_payloads` false), and any that only an event about something else tells of. An event that became visible after
         a later one was applied changes nothing.
@@ -98,13 +99,16 @@ class Verdicts:
             with known as (
               select *, event_type in ({_names(kind.deleted_by)}) as deletes, event_type in ({_names(kind.told_of)}) as tells
               from stripe_sync.changes where {self._about}),
-            latest as (select * from known qualify created = max(created) over (partition by object_id)),
+            latest as (
+              select *, bool_or(deletes) over (partition by object_id) as ended
+              from known qualify created = max(created) over (partition by object_id)),
             told as (
               select object_id, coalesce(any_value(payload) filter (where json_extract_string(payload, '$.id') = object_id),
                 any_value(payload)) as payload, max(created) as created,
                 case when bool_or(tells) then '{"children" if self._tells_of_parents else "read"}'
                      when bool_and(deletes) then 'deleted'
-                     when count(*) = 1 and any_value(api_version) = {literal(api_version)} and {trusted} then 'payload'
+                     when count(*) > 1 or bool_or(ended) then 'read'
+                     when any_value(api_version) = {literal(api_version)} and {trusted} then 'payload'
                      else 'read' end as verdict
               from latest group by object_id having not bool_and(applied)),
             judged as (

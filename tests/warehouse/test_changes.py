@@ -99,6 +99,12 @@ def test_deletion_needs_no_request(connection: Connection, store: Store) -> None
     assert pending(connection) == []
 
 
+def test_change_that_is_dated_after_a_deletion_is_asked_about(connection: Connection) -> None:
+    """The clocks of two machines differ by a second, or somebody has used the id again: only Stripe knows whether it is there."""
+    keep(connection, event(1, 10, kind="customer.deleted"), event(2, 11, email="b"), event(3, 11, id="cus_2", email="c"))
+    assert judge(connection) == {"cus_1": ("read", None), "cus_2": ("payload", "c")}
+
+
 def test_change_and_deletion_in_one_second_are_asked_about(connection: Connection) -> None:
     keep(connection, event(1, 10), event(2, 10, kind="customer.deleted"))
     assert judge(connection) == {"cus_1": ("read", None)}
