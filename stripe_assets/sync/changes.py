@@ -5,7 +5,7 @@ What an event means for a row is decided in `warehouse.changes`.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
 
@@ -88,10 +88,9 @@ class CatchUp:
         below = [kind for kind in created if kind.parent is not None and kind.name not in self._just_read]
         newest: int | None = None
         async with asyncio.TaskGroup() as group:
-            window = group.create_task(self._events(told, events, checkpoints)) if told else None
-            for kind in created:
-                if kind.parent is None:
-                    group.create_task(self.read_created(kind, checkpoints[kind.name]))
+            alone = [kind for kind in created if kind.parent is None]
+            lists = [group.create_task(self.read_created(kind, checkpoints[kind.name])) for kind in alone]
+            window = group.create_task(self._events(told, events, checkpoints, lists)) if told else None
             if below:
                 group.create_task(self._look_below(below))
         if window is not None:
@@ -138,8 +137,17 @@ class CatchUp:
         above = kind.fresh is Fresh.PARENT and kind.parent is not None and self._is_told(self._session.catalog[kind.parent.type])
         return above or bool(kind.events or kind.told_of)
 
-    async def _events(self, kinds: Sequence[ObjectType], mirrored: ObjectType | None, checkpoints: Mapping[str, Checkpoint]) -> int | None:
-        """Read and apply what has happened since the slowest type's position; give when the newest event happened, none without any."""
+    async def _events(
+        self,
+        kinds: Sequence[ObjectType],
+        mirrored: ObjectType | None,
+        checkpoints: Mapping[str, Checkpoint],
+        lists: Collection[asyncio.Task[None]],
+    ) -> int | None:
+        """Read and apply what has happened since the slowest type's position; give when the newest event happened, none without any.
+
+        Applied once the `lists` are read: a page that was slow on its way shows what was before it, and would look newer.
+        """
         positions = {kind.name: max(0, (checkpoints[kind.name].events_from or 0) - OVERLAP) for kind in kinds}
         wanted = {event: positions[kind.name] for kind in kinds for event in (*kind.events, *kind.told_of)}
         since = min(positions.values())
@@ -159,6 +167,8 @@ class CatchUp:
             for kind in (*kinds, *([mirrored] if mirrored is not None else [])):
                 self._session.of(kind).end("failed", reason=f"what changed could not be read: {error}", request_id=error.request_id)
             return None
+        if lists:
+            await asyncio.wait(lists)
         await writer.flushed()
         forget_before = (newest if newest is not None else since) - 2 * OVERLAP
         now = self._session.clock.now()
