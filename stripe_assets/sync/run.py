@@ -73,6 +73,7 @@ class Run:
             waking = group.create_task(self._wake(limiter))
             try:
                 latest = await self._writer.books(lambda ledger: max(ledger.begin_run(self.id), ledger.latest_reading(self._kinds)))
+                self._writer.run_id = self.id
                 self._session.begin(not_before=latest)
                 await self._read(full_refresh=full_refresh or self._is_dated_ahead(), since=since)
                 return await self._conclude()

@@ -204,6 +204,10 @@ class Database:
                 self._instance.close()
             self._instance = None
 
+    def replaced(self) -> WarehouseError:
+        """Say that another file, an older copy say, was put in the place of the one that a run has begun with."""
+        return WarehouseError(f"{self.path} is not the file that this run has begun with: run again, to go on from what is there now")
+
     def trouble(self, error: duckdb.Error) -> WarehouseError:
         """Say in one sentence why the file could not be written, and what to do about it."""
         return WarehouseError(f"{self.path} could not be written ({_first_line(error)}): {self._advice(error)}")

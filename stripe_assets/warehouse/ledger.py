@@ -305,6 +305,10 @@ class Ledger(Notes):
         last = self._all("select epoch(max(greatest(started_at, updated_at))) from stripe_sync.checkpoints where account_id = ?")[0][0]
         return float(last or 0.0)
 
+    def has_run(self, run_id: str) -> bool:
+        """Say whether a run was noted in this file."""
+        return bool(self._connection.execute("select 1 from stripe_sync.runs where run_id = ?", [run_id]).fetchall())
+
     def latest_reading(self, kinds: Iterable[ObjectType]) -> float:
         """Say when the newest row of these types was read (seconds since 1970; 0 if there is none)."""
         queries = (

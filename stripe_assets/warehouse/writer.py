@@ -56,11 +56,13 @@ class Writer:
         """Write rows of the `selected` types only, without what is `private`.
 
         `on_rows` is told after each commit how many rows of which type. `begun` are the types whose parents are asked one by
-        one in this run: set before the first of them is. `noted` counts by type the notes of children to be asked for that
+        one in this run: set before the first of them is. `run_id` is the run's, once the file has it: without it, the file is
+        another. `noted` counts by type the notes of children to be asked for that
         were made on the way. `part` of the memory is for this account, where others are written by the same process.
         """
         self.begun: frozenset[str] = frozenset()
         self.noted: Counter[str] = Counter()
+        self.run_id: str | None = None
         self.channel: Channel[Delivery] = Channel(CAPACITY * part, weigh=lambda delivery: delivery.weight)
         self._database = database
         self._catalog = catalog
@@ -172,6 +174,8 @@ class Writer:
         try:
             with self._database.open() as connection:
                 connection.execute("begin")
+                if self.run_id is not None and not Ledger(connection, self.account_id).has_run(self.run_id):
+                    raise self._database.replaced()
                 result = work(connection)
                 connection.execute("commit")
                 return result

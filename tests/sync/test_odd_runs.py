@@ -1,6 +1,7 @@
 """Runs that follow others in any order: interrupted ones, some with `since`, several types one after the other, two at once."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import httpx
 import pytest
 from equality import differences, rows
 from mirroring import FEW, NOW
+from sync.altered import Altered, Answer
 from sync.interrupted import interrupted
-from sync.odd import SOME, world
+from sync.odd import SOME, mend, world
 
-from stripe_assets.errors import WarehouseBusy
+from stripe_assets.errors import WarehouseBusy, WarehouseError
 from stripe_assets.sync.engine import Mirror
 from stripe_assets.sync.settings import Settings
 
@@ -152,6 +154,30 @@ def test_since_combines_with_runs_before_and_after_it(tmp_path: Path) -> None:
     assert differences(here.database, here.account, types=("charges",)) == []
     assert here.sync(["charges"], full_refresh=True, since=middle).complete
     assert count() == len(charges), "what is older stays"
+
+
+def test_older_copy_that_is_put_in_the_files_place_during_a_run_is_not_taken_for_it(tmp_path: Path) -> None:
+    """The run would note in it that all is known up to now, and what happened between the copy and the run's beginning never came."""
+    here = world(tmp_path, customers=30)
+    account, copy = here.account, tmp_path / "copy.duckdb"
+    here.sync(["customers"])
+    shutil.copy(here.database, copy)
+    account.edit("customer", account.objects("customer")[0]["id"], email="new@example.com")
+    account.advance(days=2)
+    here.sync(["customers"])
+    account.advance(days=2)
+
+    def put_back(params: dict[str, str], status: int, body: dict[str, Any]) -> Answer:
+        if params["limit"] == "100":
+            shutil.copy(copy, here.database)
+        return status, body
+
+    here.app = Altered(here.app, {"/v1/events": put_back})  # type: ignore[assignment]  # answers as the simulator does
+    with pytest.raises(WarehouseError, match="is not the file that this run has begun with: run again"):
+        here.sync(["customers"])
+    mend(here)
+    assert here.sync(["customers"]).complete
+    assert differences(here.database, account, types=("customers",)) == []
 
 
 def test_second_sync_into_the_same_file_says_that_one_is_under_way(tmp_path: Path) -> None:
