@@ -60,6 +60,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """update stripe_sync.runs r set account_id =
             (select any_value(t.account_id) from stripe_sync.run_types t where t.run_id = r.run_id)""",
     ),
+    # 5: an event that is not settled yet says when its payload was made the row: a row of that time is not newer than it.
+    ("alter table stripe_sync.changes add column given_at timestamptz",),
 )
 
 VERSION = len(MIGRATIONS)

@@ -45,7 +45,7 @@ def store_events(
           select {literal(account_id)} as account_id, coalesce(e.id, md5(e::varchar)) as event_id, e.type as event_type,
             e.created, e.api_version,
             json_extract_string(e.data.object, '$.object') as object, {_id("e.data.object", "'$.' || field")} as object_id,
-            e.data.object as payload, false as applied
+            e.data.object as payload, false as applied, null::timestamptz as given_at
           from parsed join (values {wanted}) as wanted (event_type, since, field) on e.type = wanted.event_type
           where e.created >= wanted.since)
         from named where object_id is not null
@@ -85,7 +85,7 @@ class Verdicts:
         a later one was applied changes nothing.
 
         `look_again`: what follows from events of the last `OVERLAP` seconds may not be visible in lists yet; the next run applies
-        those once more.
+        those once more, payloads too where the row is still what they have made it: so that lists are asked for, and not the object.
         """
         self._kind = kind
         self._account_id = account_id
@@ -105,6 +105,7 @@ class Verdicts:
             told as (
               select object_id, coalesce(any_value(payload) filter (where json_extract_string(payload, '$.id') = object_id),
                 any_value(payload)) as payload, max(created) as created,
+                max(given_at) as given_at,
                 case when bool_or(tells) then '{"children" if self._tells_of_parents else "read"}'
                      when bool_and(deletes) then 'deleted'
                      when count(*) > 1 or bool_or(ended) then 'read'
@@ -137,7 +138,8 @@ class Verdicts:
             return "false"
         return (
             f"object_id in (select t.id from {table(self._kind)} t join told on t.id = told.object_id "
-            f"where t._account_id = {literal(self._account_id)} and t._synced_at >= to_timestamp(told.created - {CLOCKS}))"
+            f"where t._account_id = {literal(self._account_id)} and t._synced_at >= to_timestamp(told.created - {CLOCKS}) "
+            "and t._synced_at is distinct from told.given_at)"
         )
 
     @property
@@ -164,7 +166,11 @@ class Verdicts:
         if self._tells_of_parents:
             told = f"select object_id as parent_id, to_timestamp({self._now}) as noted_at from verdicts where verdict = 'children'"
             Ledger(connection, self._account_id).pend_children(self._kind, told)
-        connection.execute(f"update stripe_sync.changes set applied = true where {self._about} and not applied and {self._settled}")
+        given = "object_id in (select object_id from verdicts where verdict = 'payload')"
+        connection.execute(f"""
+            update stripe_sync.changes set applied = {self._settled}, given_at = if({given}, {moment(self._now)}, given_at)
+            where {self._about} and not applied
+        """)
 
     def _further(self) -> str:
         """Write what a note says besides the object's id: by which parent it is read, or when it was created, as the payload has it."""
