@@ -16,7 +16,7 @@ from stripe_assets.api.client import Request, StripeClient
 from stripe_assets.catalog.types import Fresh, ObjectType
 from stripe_assets.errors import CursorLost, Refused, RequestError, Unauthorized
 from stripe_assets.limits.priority import Priority
-from stripe_assets.sync.lists import LOST_CURSORS, moments
+from stripe_assets.sync.lists import LOST_CURSORS, moments, shown_until
 from stripe_assets.sync.pending import SINGLY, PendingReader
 from stripe_assets.sync.session import Session, end_with_owners, refuse_standstill
 from stripe_assets.sync.slices import PAGE
@@ -202,7 +202,7 @@ class CatchUp:
                 await self._session.writer.submit(Objects(mirrored, page.objects, self._session.clock.now()))
             await self._session.writer.submit(Changes(page.objects, sum(len(raw) for raw in page.objects), wanted))
             if page.first is not None and page.last is not None:
-                newest = newest if newest is not None else page.first.created
+                newest = newest if newest is not None else shown_until(page, self._session.clock.now())
                 params["starting_after"] = page.last.id
                 oldest = page.last.created or oldest
             more = page.has_more
@@ -262,7 +262,7 @@ class CatchUp:
         since = max(0, (checkpoint.created_from or 0) - OVERLAP)
         further = moments(kind, {"created[gte]": since}) if kind.created_filter else {}
         expand = self._session.expansions(kind)
-        newest: int | None = None
+        latest: int | None = None
         cursor: str | None = None
         lost, more = 0, True
         self._session.of(kind).begin()
@@ -286,12 +286,11 @@ class CatchUp:
                 await self._session.bury(kind, error, dict(request.params))
                 return
             await self._session.writer.submit(Objects(kind, page.objects, read_at))
-            if page.first is not None:
-                newest = newest if newest is not None else page.first.created
+            latest = latest if latest is not None else shown_until(page, read_at)
             cursor = page.cursor
             more = page.has_more and not _is_older(page, since)
         self._session.of(kind).rest()
-        await self._session.writer.submit(ListDone(kind, newest, whole=False, at=self._session.clock.now()))
+        await self._session.writer.submit(ListDone(kind, latest, whole=False, at=self._session.clock.now()))
 
 
 def _strike_read(kinds: Iterable[ObjectType], ledger: Ledger) -> None:

@@ -137,7 +137,9 @@ class Mirror:
             self.limiter.share(self._sharing(self.settings.allowance_of(account.result().stub.id)))
             clock = self.clock()
             clock.follow(client.date)
-            yield Opening(client, clock, account.result(), newest.result(), self._kinds(names | ways.result()))
+            until = newest.result()
+            present = until if until is None else min(until, int(clock.now()))  # what is from the future leaves room for what comes before
+            yield Opening(client, clock, account.result(), present, self._kinds(names | ways.result()))
 
     async def redrive(
         self, types: Iterable[str], *, known: Iterable[str], on_result: Callable[[TypeResult], None] = lambda _result: None

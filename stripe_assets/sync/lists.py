@@ -89,7 +89,7 @@ class ListReader:
         return other_way or isinstance(error, Refused | Missing)
 
     async def _take(self, piece: Slice, page: Page, read_at: float) -> None:
-        top = page.first.created if page.first is not None and piece.lt is None and piece.seen == 0 and piece.cursor is None else None
+        top = shown_until(page, read_at) if piece.lt is None and piece.seen == 0 and piece.cursor is None else None
         piece.advance(page)
         if not self.answered:
             self.answered = True
@@ -129,6 +129,14 @@ class ListReader:
         if self._kind.created_filter and (window := piece.window()):
             further = {**(self._params or {}), **moments(self._kind, window)}
         return self._session.list_request(self._kind, further=further, cursor=piece.cursor, expand=self._expand)
+
+
+def shown_until(page: Page, read_at: float) -> int | None:
+    """Say until when there was nothing newer than on a list's first page (seconds since 1970); none where its objects do not say it.
+
+    No longer than it was read, though its first object may be from the future: that of a test clock has the time which that shows.
+    """
+    return min(page.first.created, int(read_at)) if page.first is not None and page.first.created is not None else None
 
 
 def moments(kind: ObjectType, window: Mapping[str, int]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from equality import differences
 from mirroring import World
+from sync.altered import Altered, Answer
 from sync.odd import world
 
 from stripe_assets.sync.clock import Clock
@@ -96,3 +97,40 @@ def test_date_without_a_zone_is_universal_time() -> None:
     clock = Clock(wall=lambda: 1_795_000_000.0, steady=lambda: 0.0)
     clock.follow("Sun Nov 22 22:06:44 2026")
     assert clock.now() == 1_795_385_204.0
+
+
+@pytest.mark.parametrize("already", [True, False], ids=["read whole", "read on"])
+def test_object_from_the_future_does_not_hide_those_that_are_made_until_then(tmp_path: Path, already: bool) -> None:
+    """What a test clock makes has the time that the clock shows, next year's say; the list is read on from the newest object known."""
+    here, names = world(tmp_path, customers=20), ("balance_transactions", "reporting_report_runs")
+    if not already:
+        here.sync(names)
+    for kind in ("balance_transaction", "reporting.report_run"):
+        here.account.create(kind, created=here.account.now + 400 * DAY)
+    here.sync(names)
+    here.account.advance(days=1)
+    for kind in ("balance_transaction", "reporting.report_run"):
+        here.account.create(kind, created=here.account.now)
+    assert here.sync(names).complete
+    assert differences(here.database, here.account, types=names) == []
+
+
+@pytest.mark.parametrize("already", [True, False], ids=["at the beginning", "in a window"])
+def test_event_from_the_future_does_not_hide_what_happens_until_then(tmp_path: Path, already: bool) -> None:
+    """Events are asked for from the newest known on: one that is dated next year would be the last for a year."""
+    here = world(tmp_path, customers=20)
+    if not already:
+        here.sync(["customers"])
+
+    def ahead(_params: dict[str, str], status: int, body: dict[str, Any]) -> Answer:
+        first = {"id": "evt_ahead", "type": "product.created", "created": here.account.now + 400 * DAY}
+        return status, {**body, "data": [{**one, **first} for one in body["data"][:1]] + body["data"]}
+
+    simulator = here.app
+    here.app = Altered(simulator, {"/v1/events": ahead})  # type: ignore[assignment]  # answers as the simulator does, but for this one
+    here.sync(["customers"])
+    here.app = simulator
+    here.account.advance(days=1)
+    here.account.edit("customer", here.account.objects("customer")[0]["id"], name="changed")
+    assert here.sync(["customers"]).complete
+    assert differences(here.database, here.account, types=("customers",)) == []
