@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 FACTS = {
     "also_with", "deleted_by", "events", "fallback", "form", "fresh", "group", "hidden_under", "kept_days", "keyed_by_parent", "open",
-    "own_ids", "params", "parent", "partial", "path", "tested", "told_of", "window",
+    "own_ids", "params", "parent", "partial", "path", "remains", "tested", "told_of", "window",
 }  # fmt: skip
 """What `types.toml` may say about a type; what it means stands there."""
 
@@ -141,6 +141,7 @@ class ObjectType:
     partial: bool
     keyed_by_parent: bool
     own_ids: bool
+    remains: bool
     window: tuple[str, str] | None
     fallback: "ObjectType | None"
 
@@ -351,6 +352,7 @@ def _object_type(name: str, fact: Mapping[str, Any], api: Mapping[str, Any]) -> 
         partial=fact.get("partial", False),
         keyed_by_parent=fact.get("keyed_by_parent", False),
         own_ids=fact.get("own_ids", False),
+        remains=fact.get("remains", False),
         window=tuple(fact["window"]) if "window" in fact else None,
         open={key: tuple(values) for key, values in fact.get("open", {}).items()},
         deleted_by=tuple(fact.get("deleted_by", ())),

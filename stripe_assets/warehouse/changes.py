@@ -79,10 +79,10 @@ class Verdicts:
         """Judge the events about `kind` that were not applied yet.
 
         Two events in one second have no order: such an object is read again. So is any that one of them has ended, as seconds of
-        different machines have no order either, or another object may have taken its id; any whose row was read after the event
-        or not long before it, any whose payload has the shape of another API version, or is not all that is asked for
-        (`trust_payloads` false), and any that only an event about something else tells of. An event that became visible after
-        a later one was applied changes nothing.
+        different machines have no order either, or another object may have taken its id (what `remains` is gone); any whose row was
+        read after the event or not long before it, any whose payload has the shape of another API version, or is not all that is
+        asked for (`trust_payloads` false), and any that only an event about something else tells of. An event that became visible
+        after a later one was applied changes nothing.
 
         `look_again`: what follows from events of the last `OVERLAP` seconds may not be visible in lists yet; the next run applies
         those once more, payloads too where the row is still what they have made it: so that lists are asked for, and not the object.
@@ -107,7 +107,7 @@ class Verdicts:
                 any_value(payload)) as payload, max(created) as created,
                 max(given_at) as given_at,
                 case when bool_or(tells) then '{"children" if self._tells_of_parents else "read"}'
-                     when bool_and(deletes) then 'deleted'
+                     when bool_and(deletes) or {"bool_or(ended)" if kind.remains else "false"} then 'deleted'
                      when count(*) > 1 or bool_or(ended) then 'read'
                      when any_value(api_version) = {literal(api_version)} and {trusted} then 'payload'
                      else 'read' end as verdict

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from duckdb import DuckDBPyConnection as Connection
 
-from stripe_assets.catalog.types import load
+from stripe_assets.catalog.types import ObjectType, load
 from stripe_assets.warehouse.changes import Verdicts, forget_applied, kinds_changed, store_events
 
 ACCOUNT = "acct_1"
@@ -28,9 +28,9 @@ def keep(connection: Connection, *events: dict[str, Any], since: Mapping[str, in
     store_events(connection, [msgspec.Raw(msgspec.json.encode(each)) for each in events], since, CATALOG, account_id=ACCOUNT)
 
 
-def judge(connection: Connection, *, trust_payloads: bool = True) -> dict[str, tuple[str, Any]]:
-    """Give the verdict on each changed customer, with the email that its payload shows, and settle it."""
-    verdicts = Verdicts(connection, CUSTOMERS, account_id=ACCOUNT, api_version=CATALOG.api_version, now=NOW, trust_payloads=trust_payloads)
+def judge(connection: Connection, *, trust_payloads: bool = True, kind: ObjectType = CUSTOMERS) -> dict[str, tuple[str, Any]]:
+    """Give the verdict on each changed object, with the email that its payload shows, and settle it."""
+    verdicts = Verdicts(connection, kind, account_id=ACCOUNT, api_version=CATALOG.api_version, now=NOW, trust_payloads=trust_payloads)
     rows = connection.execute("select object_id, verdict, payload from verdicts").fetchall()
     verdicts.settle(connection, ())
     return {name: (verdict, json.loads(payload).get("email") if verdict == "payload" else None) for name, verdict, payload in rows}
@@ -108,6 +108,16 @@ def test_change_that_is_dated_after_a_deletion_is_asked_about(connection: Connec
 def test_change_and_deletion_in_one_second_are_asked_about(connection: Connection) -> None:
     keep(connection, event(1, 10), event(2, 10, kind="customer.deleted"))
     assert judge(connection) == {"cus_1": ("read", None)}
+
+
+def test_what_can_be_read_after_its_end_is_not_asked_whether_it_is_there(connection: Connection) -> None:
+    """A payment method that was detached is answered like any other: it would live in the mirror for ever."""
+    for order in (("attached", "detached"), ("detached", "updated")):
+        happened = [event(number, 10, kind=f"payment_method.{what}") for number, what in enumerate(order)]
+        keep(connection, *happened, since=dict.fromkeys(CATALOG["payment_methods"].events, 0))
+        assert judge(connection, kind=CATALOG["payment_methods"]) == {"cus_1": ("deleted", None)}
+        assert pending(connection) == []
+        connection.execute("delete from stripe_sync.changes")
 
 
 def test_event_that_is_seen_twice_counts_once(connection: Connection) -> None:
