@@ -1,6 +1,6 @@
 """Long tests, most of them over many histories, which `.ci/run` runs: `HISTORIES` of them, 500 unless the environment says otherwise.
 
-A test that asks for `history` is given the numbers from 0 on, one a test, one that asks for `faulty` a quarter as many; what it makes
+A test that asks for `history` is given the numbers from 0 on, one a test, one that asks for `faulty` an eighth as many; what it makes
 of a number is its own.
 """
 
@@ -16,4 +16,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "history" in metafunc.fixturenames:
         metafunc.parametrize("history", range(HISTORIES))
     if "faulty" in metafunc.fixturenames:
-        metafunc.parametrize("faulty", range(max(1, HISTORIES // 4)))
+        metafunc.parametrize("faulty", range(max(1, HISTORIES // 8)))
